@@ -112,7 +112,7 @@ def test_a_run_says_it_before_training_and_in_its_results(tmp_path, capsys):
     assert "25.0% of test red 0.mp4" in told
     capsys.readouterr()
     transform(settings)
-    assert "of test red 0.mp4 the model saw 25.0%" in capsys.readouterr().err.replace("\n", " ")
+    assert "the model saw 25.0% of test red 0.mp4" in capsys.readouterr().err.replace("\n", " ")
     records = json.loads((tmp_path / "results.json").read_text())["predictions"]
     assert [record.get("seen") for record in records] == [0.25, None, None]
 

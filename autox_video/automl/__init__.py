@@ -1,1 +1,1 @@
-"""Whole runs: preparing and planning them, and comparing models."""
+"""Prepare, plan and finish training runs, and compare models."""

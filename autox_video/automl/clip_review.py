@@ -1,4 +1,4 @@
-"""Errors and notes about inspected clips, which are the same in training and in `check`."""
+"""Errors and notes about inspected clips, for both training and `check`."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from autox_video.data.listing.listing import Listing, split_listing
 
 
 def readable_listing(listing: Listing, *, strict: bool) -> Listing:
-    """Return an inspected and split listing without its unreadable clips.
+    """Return an inspected and split listing without the unreadable clips.
 
     Raises:
-        ListingError: `strict` is set and a clip is unreadable, there are no readable training or
-            validation clips, or a class has no readable training clip.
+        ListingError: a clip is unreadable and `strict` is set, no training or validation clip is
+            readable, or a class has no readable training clip.
     """
     splits = listing.splits
     bad = [clips.paths[row] for clips in splits.values() for row in clips.unreadable()]
@@ -40,11 +40,11 @@ def _refuse_empty(listing: Listing, readable: Mapping[str, ClipTable]) -> None:
     if missing:
         names = some(classes[label] for label in missing)
         count = counted(len(missing), "class", "classes")
-        raise ListingError(f"No readable training clips of {count}: {names}")
+        raise ListingError(f"No readable training clips for {count}: {names}")
 
 
 def say_equal(listing: Listing) -> list[str]:
-    """Return notes on identical clips that have different labels, or are in several splits."""
+    """Return notes on identical clips that have different labels or are in different splits."""
     health = Health(listing)
     groups = health.groups(health.exact)
     leaks = [g for g in groups if g["agree"] and g["leak"] and "train" in g["clips"]]
@@ -66,7 +66,7 @@ def _example(groups: Sequence[Group]) -> str:
 
 
 def verdict(listing: Listing, *, strict: bool) -> tuple[list[str], list[str]]:
-    """Return the errors and the notes that training would report; nothing is written."""
+    """Return the errors and notes that training would report, without changing any files."""
     how, notes = listing.split_request, []
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -45,9 +45,9 @@ def train_and_score(
     deadline: Deadline | None = None,
     groups: np.ndarray | None = None,
 ) -> Figures | None:
-    """Train, and return the metrics of the best weights; None if nothing was evaluated.
+    """Train and return the metrics of the best weights, or None if nothing was evaluated.
 
-    If `groups` (N,), the group of each validation clip, is given, the choice of the best weights is
+    If `groups` (N,) gives the group of each validation clip, the choice of the best weights is
     cross-validated.
     """
     config = build_config(record, work_dir, deadline=deadline)
@@ -62,14 +62,14 @@ def train_and_score(
 
 
 def origin_of(weights: Path) -> str:
-    """Return the id of the leaderboard row that weights come from; raises CheckpointError."""
+    """Return the id of the leaderboard row for these weights; raises CheckpointError."""
     return read_meta(weights).get(ORIGIN, FINETUNE_ID)
 
 
 def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -> Figures:
-    """Make probe.pth the best weights of a run that does not train; return its metrics.
+    """In `mode: probe`, make the probe the best weights of the run and return its metrics.
 
-    If this has been done before, the existing best weights are checked and kept.
+    If the run already has best weights, they are checked and kept.
     """
     if (work_dir / BEST).is_file():
         figures, notes = read_best(work_dir, identity)
@@ -88,10 +88,10 @@ def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -
 def keep_in_folds(
     work_dir: Path, best: Figures, whole: Row | None, temperature: Figures
 ) -> Figures:
-    """Store the cross-validated score of the plan with the weights of the main training run.
+    """Store the plan's cross-validated score with the best weights if the main run trained them.
 
     Returns:
-        The metrics of the weights, with that score and the entries of `temperature` (may be {}).
+        The metrics of the best weights, including any stored score and temperature.
     """
     if whole is None or not _is_of_training(work_dir, best):
         return best
@@ -111,9 +111,9 @@ def keep_better(
     identity: dict[str, Any],
     in_folds: float | None = None,
 ) -> Figures | None:
-    """After training, replace the best weights with the probe if it is better; return the metrics.
+    """Replace the trained best weights with the probe if the probe is better; return the metrics.
 
-    The probe is compared with the cross-validated score of the plan if there is one, else with the
+    The probe is compared with the plan's cross-validated score if there is one, otherwise with the
     score on the validation clips.
     """
     if best is None or not best["epoch"] or not (work_dir / PROBE).is_file():
@@ -143,10 +143,11 @@ def keep_better(
 
 
 def use_all_clips(work_dir: Path) -> None:
-    """If the probe is kept, replace its head with the head that was refit on all clips.
+    """If the probe was kept, replace its head with the head that was refit on all clips.
 
-    The metrics remain those of the head that was fitted without the validation clips. Does nothing
-    if there is no such head or it is already in place. Raises ResourceError if writing fails.
+    The metrics still come from the head that was fitted without the validation clips. Nothing
+    changes if there is no refit head or it is already in place. Raises ResourceError if writing
+    fails.
     """
     try:
         best, probe = (read_checkpoint(work_dir / name) for name in (BEST, PROBE))
@@ -187,7 +188,7 @@ def _take_probe(work_dir: Path) -> Figures:
 
 
 def _score_and_loss(figures: Figures) -> str:
-    """Return the score and the loss as text; the loss matters if scores are equal."""
+    """Return the score and the loss as text; the loss breaks ties."""
     loss = figures.get("calibrated_loss", figures["loss"])
     score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
     return f"{score} with a loss of {loss:.4f}"

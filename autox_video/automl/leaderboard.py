@@ -1,7 +1,7 @@
-"""leaderboard.csv, which has a row for each model that was tried, with its score and its cost.
+"""leaderboard.csv, with a row for each model tried, including its score and its cost.
 
-The file is a report, and no decision depends on it. A new row replaces the row with the same id, so
-that a trial that is repeated after an interruption is not counted twice.
+The file is only a report: no decision depends on it. A new row replaces any row with the same id,
+so a trial repeated after an interruption is not counted twice.
 """
 
 import csv
@@ -40,32 +40,32 @@ State = Literal["running", "done", "partial", "stopped", "failed", "pruned"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A model that was tried."""
+    """A leaderboard row for one model."""
 
     id: str
-    """Identifies the model in its run; it stays the same if the trial is repeated."""
+    """Id of the model within its run; it does not change if the trial is repeated."""
     kind: Kind
-    """`probe`: a head on fixed features; `finetune`: the main training run; `search`: a trial;
-    `fold`: a fold of the cross-validation, or all folds; `refit`: the final training run, on
-    training and validation clips."""
+    """`probe`: a head on fixed features; `finetune`: the main training run; `search`: a search
+    trial; `fold`: one fold of the cross-validation, or all folds; `refit`: the final training run,
+    on training and validation clips."""
     backbone: str
     frames: int
     """Frames per clip."""
     size: int
     """Height and width of the model's input in pixels."""
     config: Mapping[str, Any] = field(default_factory=dict)
-    """Other choices as JSON values."""
+    """Other settings of the model, as JSON values."""
     score: FiniteFloat | None = None
-    """The main score, such as top-1 or mAP, 0 to 1; None if the model has not been scored."""
+    """The main score, such as top-1 or mAP, from 0 to 1; None if the model has not been scored."""
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
-    """Ends of the 95% interval of the score."""
+    """Lower and upper bounds of the score's 95% interval."""
     scored_on: str = ""
-    """`cross-validation` over the training clips, or `validation`; "" if not scored."""
+    """`cross-validation` on the training clips, or `validation`; "" if not scored."""
     cost_sec: FiniteFloat = 0.0
-    """Time that the model took in seconds, including interrupted attempts."""
+    """Time spent on the model in seconds, including interrupted attempts."""
     state: State = "done"
-    """`partial`: scored on only some of the clips, because time ran out; `pruned`: stopped early,
+    """`partial`: scored on only some of the clips because time ran out; `pruned`: stopped early
     because other trials were better."""
 
 
@@ -77,12 +77,12 @@ _ROW = TypeAdapter(Row)
 
 
 def row_of(identity: str, kind: Kind, plan: Plan, about: Mapping[str, Any] | None = None) -> Row:
-    """Return the row of a plan that is about to be tried."""
+    """Return a new leaderboard row for a plan that is about to be tried."""
     return Row(identity, kind, plan.backbone, plan.clip_len, plan.resolution, about or {})
 
 
 def read_rows(work_dir: Path) -> list[Row]:
-    """Return the rows of a work dir in the order they were added; damaged lines are skipped.
+    """Return a work dir's leaderboard rows in the order they were added, skipping damaged lines.
 
     Raises:
         ResourceError: the file exists but cannot be read.
@@ -91,7 +91,7 @@ def read_rows(work_dir: Path) -> list[Row]:
 
 
 def put_row(work_dir: Path, row: Row) -> None:
-    """Add a row, or replace the row with its id; only the process that owns the run may call this.
+    """Add a row, replacing any row with the same id; only the run's own process may call this.
 
     A file with damaged lines is kept as `leaderboard.csv.damaged`. If the file cannot be written,
     a warning is shown.
@@ -104,8 +104,8 @@ def put_row(work_dir: Path, row: Row) -> None:
             aside = path.with_name(f"{LEADERBOARD}.damaged")
             write_text(aside, text)
             complain(
-                f"{short_path(path)}: {counted(damaged, 'damaged line')} skipped; the file as it "
-                f"was is kept as {aside.name}."
+                f"{short_path(path)}: {counted(damaged, 'damaged line')} skipped; the original "
+                f"file is kept as {aside.name}."
             )
         write_text(path, _text(({known.id: known for known in rows} | {row.id: row}).values()))
     except ResourceError as error:
@@ -113,12 +113,12 @@ def put_row(work_dir: Path, row: Row) -> None:
 
 
 def find_row(work_dir: Path, identity: str) -> Row | None:
-    """Return the row with an id; None if it is missing or, with a warning, cannot be read."""
+    """Return the row with this id, or None if it is missing or the file cannot be read."""
     return next((row for row in try_to_read(work_dir) if row.id == identity), None)
 
 
 def try_to_read(work_dir: Path) -> list[Row]:
-    """Return the rows of a work dir; if they cannot be read, warn and return an empty list."""
+    """Return a work dir's leaderboard rows, or warn and return an empty list if this fails."""
     try:
         return read_rows(work_dir)
     except ResourceError as error:
@@ -139,11 +139,11 @@ class OpenRow:
 
 @contextmanager
 def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRow]:
-    """Write a row with the state `running`, and update its state and its cost after the block.
+    """Write a row as `running`, then update its state and its cost when the block ends.
 
-    A resumed trial adds to its earlier cost. A finished trial keeps its row unless its score has
-    changed. If `anew` is set, an existing row with this id belongs to another trial and is
-    replaced. All processes may call this; only the main process writes.
+    The cost of a resumed trial is added to its earlier cost. A finished trial keeps its row unless
+    its score has changed. If `anew` is set, an existing row with this id belongs to a different
+    trial and is replaced. All processes may call this; only the main process writes.
     """
     under_way = OpenRow(replace(row, state="done"))
     if not processes.current().is_main:
@@ -169,19 +169,19 @@ def open_row(work_dir: Path, row: Row, *, anew: bool = False) -> Iterator[OpenRo
 
 
 def best_first(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows by descending score, unscored rows last; ties are sorted by cost."""
+    """Return the rows sorted by descending score, then by cost, with unscored rows last."""
     return sorted(rows, key=lambda row: (1.0 if row.score is None else -row.score, row.cost_sec))
 
 
 def show_leaderboard(
     rows: Sequence[Row], title: str = "Leaderboard", *, detail: bool = False
 ) -> None:
-    """Print rows as a table, the best first; leaderboard.csv has more columns.
+    """Print the rows as a table, best first, with fewer columns than leaderboard.csv.
 
     Args:
         rows: the rows to show.
         title: title of the table.
-        detail: whether to print the table only if `verbose` is true.
+        detail: if true, the table is only printed when `verbose` is true.
     """
     counts = (row.config.get(key) for row in rows for key in ("clips", "validation_clips"))
     known = (count for count in counts if isinstance(count, int))
@@ -205,7 +205,7 @@ def _score_with_interval(row: Row, clips: float) -> str:
 
 
 def interval_text(low: float | None, high: float | None, clips: float) -> str:
-    """Return a score's interval as text, rounded to suit the number of clips; "" if unknown."""
+    """Return a score's interval as text, rounded to suit the number of clips, or "" if unknown."""
     if low is None or high is None:
         return ""
     return f"{score_text(low, clips)} to {score_text(high, clips)}"

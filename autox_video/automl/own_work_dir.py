@@ -1,4 +1,4 @@
-"""Refuse a work dir that contains a run on other clips, or the run that is to be repeated."""
+"""Refuse a work dir that contains a run on other clips, or the run given by `from_plan`."""
 
 from pathlib import Path
 
@@ -10,21 +10,22 @@ from autox_video.video.files.remote import full_root, is_remote
 
 
 def refuse_run_of_others(settings: Settings, *, fresh: bool) -> None:
-    """Refuse a work dir that contains a run on other clips, or the run that is to be repeated.
+    """Refuse a work dir that contains a run on other clips, or the run given by `from_plan`.
 
     Args:
         settings: the settings of the new run.
         fresh: whether an existing run in the work dir is moved aside.
 
     Raises:
-        CheckpointError: the existing run uses another folder of clips with the same name.
-        ConfigError: the existing run is the one that `from_plan` repeats.
+        CheckpointError: the work dir contains a run on a different folder of clips with the same
+            name.
+        ConfigError: the work dir contains the run that `from_plan` repeats.
     """
     work_dir = Path(settings.work_dir)
     if settings.from_plan != AUTO and _is_record_of(Path(settings.from_plan), work_dir):
         raise ConfigError(
-            f"from_plan: {work_dir} holds the run that is repeated; give the new run another "
-            f"folder, such as work_dir={work_dir}-2"
+            f"from_plan: {work_dir} contains the run to be repeated; give the new run "
+            f"another folder, such as work_dir={work_dir}-2"
         )
     holds_run = has_checkpoint(work_dir) or is_probe_run(work_dir)
     if fresh or "work_dir" in settings.model_fields_set or not holds_run:
@@ -34,8 +35,8 @@ def refuse_run_of_others(settings: Settings, *, fresh: bool) -> None:
     if before == now or (not is_remote(before) and _is_gone_or_same(before, now)):
         return
     raise CheckpointError(
-        f"work_dir: {work_dir} holds a run on {before}, not on {now}. Give this folder a work dir "
-        f"of its own, such as work_dir={work_dir}-2, or move the other run aside with --fresh."
+        f"work_dir: {work_dir} holds a run on {before}, not on {now}. Use another work "
+        f"dir, such as work_dir={work_dir}-2, or move the other run aside with --fresh."
     )
 
 

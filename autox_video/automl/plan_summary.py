@@ -1,4 +1,4 @@
-"""Output before training: a summary of a few lines, or a table of every choice."""
+"""Output before training: a short summary or a table of every choice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def show_summary(
 
 
 def clips_text(listing: Listing) -> str:
-    """Return the number of readable clips in each split, and of skipped clips, as text."""
+    """Return the numbers of readable clips per split and of skipped clips, as text."""
     readable = {
         name: len(clips) - len(clips.unreadable()) for name, clips in listing.splits.items()
     }
@@ -88,7 +88,7 @@ def show_plan(plan: Plan, prediction: Prediction | None, *, detail: bool) -> Non
     Args:
         plan: the plan of the run.
         prediction: the predicted time of the run.
-        detail: whether to print the table only if `verbose` is true.
+        detail: if true, the table is only printed when `verbose` is true.
     """
     rows = [
         (name, f"{c.value:.4g}" if isinstance(c.value, float) else str(c.value), c.reason)

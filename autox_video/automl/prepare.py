@@ -1,4 +1,4 @@
-"""Prepare the work dir, the clips and the plan for training; does not import torch."""
+"""Prepare the work dir, the clips and the plan for training, without importing torch."""
 
 import csv
 import io
@@ -65,25 +65,26 @@ class Prepared:
 
     plan: Plan
     basis: Basis
-    """The settings, the statistics of the clips, the hardware and the weights behind the plan."""
+    """What the plan is based on: the settings, the clip statistics, the hardware and the
+    weights."""
     listing: Listing
-    """The clips that the run uses, as in train.csv and val.csv in its work dir."""
+    """The clips that the run uses, as listed in train.csv and val.csv in its work dir."""
     inspected: Listing
-    """All clips that are listed now, with the results of inspecting them."""
+    """All clips that are currently listed, with their inspection results."""
     data: TrainingData
-    """The description of the clips in the run record."""
+    """The run record's description of the clips."""
     lists: Mapping[str, Any]
-    """The entries of the run record about the lists and the clips that are left out."""
+    """The run record's entries about the clip lists and the skipped clips."""
     stored: RunRecord | None = None
-    """The stored record of a run that is resumed."""
+    """The stored record of the run being resumed; None for a new run."""
     probe_view_sec: float = 0.0
-    """Seconds per view that the model in probe.pth needs; 0 if there is no probe."""
+    """Time per view of the model in probe.pth, in seconds; 0 if there is no probe."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     """Check the work dir, the lists and every clip, then make every choice.
 
-    A resumed run keeps its clips. It also keeps its choices, except those that the user changes.
+    A resumed run keeps its clips and its choices, except for choices that the user changes.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
@@ -137,7 +138,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
 def _split_as_begun(
     work_dir: Path, stored: RunRecord, listing: Listing, inspected: Listing, settings: Settings
 ) -> Listing:
-    """Return an inspected listing with the split of the run, without clips added since."""
+    """Return the inspected listing with the run's split, leaving out clips added later."""
     split = split_as_begun(work_dir, stored, inspected)
     if sum(map(len, split.splits.values())) == sum(map(len, inspected.splits.values())):
         return split
@@ -149,7 +150,7 @@ def _split_as_begun(
 def _rows_of_known(
     weights: KnownClips | None, listing: Listing, settings: Settings
 ) -> tuple[int, ...]:
-    """Return `TrainingData.head_rows`, and say which clips the weights were trained on."""
+    """Return `TrainingData.head_rows`, and report which clips the weights were trained on."""
     if weights is None:
         return ()
     now = known_clips(listing.splits, listing.classes, listing.data_root)
@@ -160,7 +161,7 @@ def _rows_of_known(
 
 
 def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
-    """Return a listing whose clips will keep the split that they had for the given weights."""
+    """Return the listing, set to reuse the split that the weights were trained with."""
     how = listing.split_request
     if weights is None or how is None:
         return listing
@@ -168,13 +169,13 @@ def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
 
 
 def _clips_as_begun(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:
-    """Return the lists that a run began with, and warn of clips that can no longer be read."""
+    """Return the lists that a run began with, and warn about clips that can no longer be read."""
     tables, root = lists_of_run(work_dir, stored.lists, listing), full_root(str(listing.data_root))
     warn_of(notes_on_reading(listing, stored.lists, tables))
     if stored.data.data_root != root:
         complain(
-            f"data_root: the run began with the clips of {stored.data.data_root}, and resumes with "
-            f"those of {root}. If they are not the same clips, use --fresh or another work_dir."
+            f"data_root: the run began with clips from {stored.data.data_root}, and resumes with "
+            f"clips from {root}. If they are not the same clips, use --fresh or another work_dir."
         )
     return tables
 
@@ -189,7 +190,7 @@ def _refuse(work_dir: Path, differences: Sequence[str]) -> None:
 
 
 def look_around(device: str, gpus: Any, *, deterministic: bool) -> Hardware:
-    """Detect the hardware of this machine and the number of training processes."""
+    """Detect this machine's hardware and the number of training processes."""
     me = processes.current()
     if deterministic:
         make_cublas_deterministic()  # planning runs the model
@@ -201,7 +202,7 @@ def read_data(settings: Settings) -> Listing:
     """Read the lists, and generate the demo data set if the config uses it.
 
     Raises:
-        ListingError: the lists are not usable; the error contains every problem found.
+        ListingError: the lists are not usable; the error lists every problem found.
     """
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
@@ -212,7 +213,7 @@ def read_data(settings: Settings) -> Listing:
 
 
 def ensure_demo(root: Path) -> None:
-    """Generate the demo data set unless it exists."""
+    """Generate the demo data set if it does not exist."""
     if demo_is_complete(root):
         return
     with progress(f"Making the demo data set in {short_path(root)}", len(demo_clips())) as show:
@@ -226,19 +227,20 @@ def check_work_dir(folder: Path) -> None:
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Create the folder that config key `key` gives; raises ResourceError if it is not writable."""
+    """Create the folder set by the config key `key`; raises ResourceError if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ResourceError(
-            f"{key}: {folder.absolute()} cannot be written ({error.strerror}); choose another."
+            f"{key}: {folder.absolute()} cannot be written ({error.strerror}); choose another "
+            "folder."
         ) from error
 
 
 def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listing:
-    """Open every listed clip once and show progress; the keywords are config keys."""
+    """Open every listed clip once and show progress; the keyword arguments are config keys."""
     count = usable_cores() if workers == AUTO else max(workers, 1)
     with progress("Inspecting clips", sum(map(len, listing.splits.values()))) as show:
         return inspect_listing(
@@ -252,7 +254,7 @@ def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listi
 
 
 def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
-    """Return the group label of each of the run's clips; a split never divides a group."""
+    """Return the group label of each of the run's clips; no group is ever divided by a split."""
     root = prepared.listing.data_root
     listed = prepared.inspected.train.with_those_of(prepared.inspected.val)
     labels = kept_together(listed.recordings, listed.paths, listed.rarest_classes())

@@ -1,4 +1,4 @@
-"""Repeat the choices of an earlier run (the key `from_plan`) in a new one."""
+"""Repeat the choices of an earlier run, given by the key `from_plan`, in a new run."""
 
 import math
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from autox_video.video.files.remote import full_root
 _FILES = ("class_names", "ann_file_train", "ann_file_val", "ann_file_test")
 
 _AS_KEYS = {"mode", "backbone", "pretrained", "window_size", "seed"}
-"""Fields that are needed before planning; `keys_of_plan` repeats them as config keys."""
+"""Fields needed before planning; `keys_of_plan` repeats them as config keys."""
 _OF_DATA = {"num_classes", "test_clips"}
 _OF_MACHINE = {
     *("device", "processes", "workers", "accumulation", "gradient_checkpointing", "compile"),
@@ -31,7 +31,7 @@ _FOLLOWING = {
     *("short_side", "early_side", "head_grid", "soup"),
     *("warmup_epochs", "flat_epochs", "patience"),
 }
-"""Fields that the rules derive from other fields, so they need not be repeated."""
+"""Fields that need not be repeated, because the rules derive them from other fields."""
 
 
 def data_keys(settings: Settings) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def keys_of_plan(values: Mapping[str, Any]) -> dict[str, Any]:
     If `values` has no `data_root`, the new run also uses the clips of the earlier run.
 
     Raises:
-        CheckpointError: there is no usable record.
+        CheckpointError: the earlier run has no usable record.
         ConfigError: the weights that the earlier run started from no longer exist.
     """
     path = Path(values["from_plan"]).expanduser()
@@ -68,7 +68,7 @@ def _weights_of(plan: Plan, path: Path) -> str:
         return "none"
     if not Path(plan.pretrained).is_file():
         raise ConfigError(
-            f"from_plan: the run of {path} started from {plan.pretrained}, which is not there. "
+            f"from_plan: the run of {path} started from {plan.pretrained}, which no longer exists. "
             "Give the weights, load_from=FILE, or load_from=none to train from scratch."
         )
     return plan.pretrained
@@ -78,7 +78,7 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
     """Return a basis that repeats the plan of `from_plan`, and notes on what is not repeated.
 
     Raises:
-        CheckpointError: there is no usable record.
+        CheckpointError: the earlier run has no usable record.
     """
     path = basis.settings.from_plan
     if path == AUTO:
@@ -101,7 +101,7 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
 
 
 def _what_does_not_fit(plan: Plan, basis: Basis) -> tuple[list[str], set[str]]:
-    """Return notes on what cannot be repeated, and the fields that the rules choose instead."""
+    """Return notes on what cannot be repeated, and the fields left to the rules."""
     notes, unfit = [], set()
     stats, hardware = basis.stats, basis.hardware
     count, batch = hardware.processes, plan.batch_size

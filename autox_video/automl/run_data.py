@@ -28,7 +28,7 @@ from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root
 
 SPLITS = {"train": "training", "val": "validation"}
-"""The lists of clips in a work dir (NAME.csv), and the purpose of each."""
+"""The clip lists in a work dir (NAME.csv), and the purpose of each list."""
 
 
 def list_file(work_dir: Path, name: str) -> Path:
@@ -57,11 +57,11 @@ def begin_run(
         listing: the listing of all clips.
         readable: the listing without unreadable clips.
         task: name of the task.
-        remote_cache: the value of the config key.
+        remote_cache: value of the config key `remote_cache`.
 
     Returns:
-        The description of the clips for the run record, and its entries about the lists and the
-        clips that are left out.
+        The run record's description of the clips, and its entries about the clip lists and the
+        skipped clips.
     """
     write_known(work_dir, known_clips(listing.splits, listing.classes, listing.data_root))
     lists = {}
@@ -86,7 +86,7 @@ def begin_run(
 
 
 def _spelled(clips: ClipTable, number: int) -> list[Any]:
-    """Return the path of a clip, and its start and end in seconds if it has them, for JSON."""
+    """Return a clip's path and, for a segment, its start and end in seconds, as JSON values."""
     if clips.segments is None:
         return [clips.paths[number]]
     start_sec, end_sec = clips.segments[number]
@@ -94,7 +94,7 @@ def _spelled(clips: ClipTable, number: int) -> list[Any]:
 
 
 def _left_out(lists: Mapping[str, Any], name: str, root: str | Path) -> set[Hashable]:
-    """Return the identities of the clips that could not be read when the run began."""
+    """Return the identities of the clips that were unreadable when the run began."""
     spelled, segments = lists[name]["left_out"], None
     if any(len(clip) == 3 for clip in spelled):
         segments = tuple((s, float("inf") if e is None else e) for _, s, e in spelled)
@@ -105,10 +105,10 @@ def _left_out(lists: Mapping[str, Any], name: str, root: str | Path) -> set[Hash
 def lists_of_run(
     work_dir: Path, lists: Mapping[str, Any], listing: Listing
 ) -> dict[str, ClipTable]:
-    """Return the clips that a run began with, in their order; restore damaged lists if possible.
+    """Return the clips that a run began with, in order; restore damaged lists if possible.
 
     Raises:
-        CheckpointError: a list is damaged, and cannot be restored from the clips listed now.
+        CheckpointError: a list is damaged and cannot be restored from the clips listed now.
     """
     tables = {}
     for name in SPLITS:
@@ -140,15 +140,15 @@ def _write_again(path: Path, clips: ClipTable, digest: str) -> ClipTable:
                 f"when the run began. Restore the file or the clips; {TO_TRAIN_ANEW}"
             )
     write_list(path, clips)
-    complain(f"{path}: was missing or damaged, and was restored from what is listed.")
+    complain(f"{path}: was missing or damaged, and was restored from the listed clips.")
     return clips
 
 
 def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listing:
-    """Return an inspected listing, split as it was when the run began.
+    """Return the inspected listing, split as it was when the run began.
 
-    If the work dir stores the split, an unfinished run can be resumed after clips were added; it
-    does not use them. Clips that were unreadable when the run began are ignored.
+    If the work dir stores the split, an unfinished run can be resumed after clips were added, but
+    the added clips are not used. Clips that were unreadable when the run began are ignored.
 
     Raises:
         CheckpointError: clips or classes have changed in another way, or the run is finished.
@@ -181,8 +181,8 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
     listing = replace(listing, classes=before.classes, **splits, split_request=None)
     if sentence:
         say(
-            f"Since the run began, {sentence}. It resumes with the clips that it began with; to "
-            "train on the clips as they are now, run the same command with --fresh."
+            f"Since the run began, {sentence}. The run resumes with its original clips; to train "
+            "on the clips as they are now, run the same command with --fresh."
         )
     return listing
 
@@ -190,14 +190,14 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
 def _adds_only(before: KnownClips, now: KnownClips, listing: Listing) -> bool:
     """Return whether clips were only added, so that a run can be resumed without them.
 
-    Clips that the run reserved for testing may have been removed.
+    The clips reserved for testing may have been removed.
     """
     same_labels = listing.test is None or listing.classes == before.classes
     return same_labels and compare(before.in_splits(SPLITS), now).adds_only
 
 
 def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str]) -> ClipTable:
-    """Return the clips with class indices as in `before`; -1 for classes that are not in it."""
+    """Return the clips with class indices as in `before`; classes missing from `before` get -1."""
     if tuple(classes) == tuple(before):
         return clips
     number = {name: index for index, name in enumerate(before)}
@@ -210,7 +210,7 @@ def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str])
 
 
 def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownClips:
-    """Return the clips that a run began with; without clips.json they have no digests."""
+    """Return the clips that a run began with; only clips.json contains their digests."""
     how, root = listing.split_request, listing.data_root
     known = read_known(work_dir, root)
     if known is not None and known.classes:
@@ -234,7 +234,7 @@ def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownC
 def notes_on_reading(
     listing: Listing, lists: Mapping[str, Any], tables: Mapping[str, ClipTable]
 ) -> list[str]:
-    """Return notes on clips of a run that have become unreadable, or readable, since it began."""
+    """Return notes on clips that have become unreadable, or readable, since the run began."""
     notes = []
     for name, purpose in SPLITS.items():
         clips = listing.splits[name]

@@ -45,24 +45,24 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the processes of a run have to do."""
+    """The work of a run, shared by all of its processes."""
 
     work_dir: Path
     record: RunRecord
     deadline: Deadline | None
     testing_sec: float | None
-    """Predicted time for testing the best weights in seconds; None: no test."""
+    """Predicted time for testing the best weights, in seconds; None if there is no test."""
     searches: bool
     """Whether the time left after training is used for side runs."""
     storage: str | None
-    """URL of the search's database; None: a file in the work dir."""
+    """URL of the search's database; None for a file in the work dir."""
     folds: Sequence[Fold]
     """Folds of the cross-validation, which replaces the search if there are few clips."""
     refits: bool
-    """Whether the best plan is trained on training and validation clips at the end."""
+    """Whether the run ends with a refit on training and validation clips."""
     num_val: int
     val_groups: np.ndarray | None
-    """Group of each validation clip (N,); None: the choice of weights is not cross-validated."""
+    """Group of each validation clip (N,); None if the choice of weights is not cross-validated."""
 
 
 def begin(planned: Planned, work_dir: Path) -> Job:
@@ -109,7 +109,7 @@ def record_of(planned: Planned) -> RunRecord:
 
 
 def run(job: Job) -> Figures | None:
-    """Run a job; return the metrics of the best weights, None if nothing was evaluated."""
+    """Run a job; return the metrics of the best weights, or None if nothing was evaluated."""
     work_dir, identity = job.work_dir, job.record.identity
     if job.record.plan.mode == "probe":
         return processes.run_on_rank_zero(
@@ -127,7 +127,7 @@ def _use_what_is_left(job: Job, best: Figures) -> Figures:
     work_dir, plan = job.work_dir, job.record.plan
     left, epochs = _time_left(job), plan.epochs
     if peak := processes.run_on_rank_zero(lambda: peak_of(work_dir)):
-        say(f"Validation fell clearly after epoch {peak}: side runs train for fewer epochs.")
+        say(f"Validation scores fell clearly after epoch {peak}: side runs train for fewer epochs.")
         # Folds train for as many epochs as the refit; other plans may need more.
         epochs = min(epochs, peak if job.folds else BEYOND_PEAK * peak)
     refit = Refit(plan, job.record.data, job.num_val, work_dir) if job.refits else None
@@ -167,8 +167,8 @@ def _search(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
     best_of_all = search.run(left)
     if best_of_all != first and job.num_val < FEW_VALIDATION_CLIPS:
         say(
-            f"The best of all trials was chosen by only {job.num_val} validation clips, so its "
-            "score is optimistic: expect less on other clips."
+            f"The best trial was chosen on only {job.num_val} validation clips, so its score is "
+            "optimistic: expect a lower score on other clips."
         )
     return best_of_all
 

@@ -1,4 +1,4 @@
-"""Complete the plan of a run: start from the rules' choices and measure on this machine."""
+"""Complete a run's plan: start from the rules' choices and measure on this machine."""
 
 import math
 import time
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
 
 
 PROBING_SHARE, MEASURED_SHARE = 0.15, 0.05
-"""Largest shares of the time budget for probing several weights, and for measuring."""
+"""Largest shares of the time budget for probing several weight files and for measuring."""
 LARGEST_TEST_SHARE = 0.5
 """Largest share of the time budget for the test at the end."""
 LIMIT_SEC = 15.0
 """Time limit for measuring in seconds if there is no time budget."""
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
-"""Shares of the measuring time for the first clip size, and for reading from the cache."""
+"""Shares of the measuring time for the first clip size and for reading from the cache."""
 LEAST_IMPORTING_SEC = 1.0
-"""Smallest time assumed for imports in seconds, since starting and stopping also take time."""
+"""Smallest import time to assume, in seconds; starting and stopping also take time."""
 GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
-"""Used if none of the sampled clips can be read; training corrects it later."""
+"""Times to assume if no sampled clip can be read; training corrects them later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Planned:
 def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
     """Inspect the clips, measure on this machine, and make every choice.
 
-    `work_dir` is the work dir of the settings as an absolute path. `resuming` says whether it
-    contains a run.
+    `work_dir` is the absolute path of the work dir in the settings. `resuming` says whether the
+    work dir contains a run.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
@@ -88,7 +88,7 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
 
 
 def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prepared:
-    """Choose the weights to start from with probes, if there is a choice."""
+    """Use probes to choose the weights to start from, if there is a choice."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
 
     if not is_wanted(prepared):
@@ -100,7 +100,7 @@ def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prep
 
 
 class _Planner:
-    """Completes the plan in steps: most methods take a plan and return a more complete one."""
+    """Completes the plan in steps; most methods take a plan and return a more complete plan."""
 
     def __init__(
         self, prepared: Prepared, work_dir: Path, clock: BudgetClock, importing_sec: float
@@ -179,7 +179,7 @@ class _Planner:
         return plan, prediction
 
     def _known_prediction(self, plan: Plan) -> Prediction:
-        """Return the run's first prediction, or predict again if it does not include the test."""
+        """Return the stored prediction, or a new prediction if the stored one omits the test."""
         known = self.stored and self.stored.prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
@@ -188,7 +188,7 @@ class _Planner:
         return self._predict(plan, measured)
 
     def _in_epochs(self, plan: Plan, epochs: Choice) -> Plan:
-        """Return the plan with another number of epochs, and update the dependent choices."""
+        """Return the plan with the given epochs, and with all dependent choices updated."""
         settled = {
             name: choice
             for name, choice in plan.choices.items()
@@ -198,7 +198,7 @@ class _Planner:
         return choose(self.basis, {**settled, "epochs": epochs})
 
     def _by_rules(self, plan: Plan, **settled: Choice) -> Plan:
-        """Return the rules' plan, but keep choices that are settled, such as the clip size."""
+        """Return the plan made by the rules, keeping settled choices such as the clip size."""
         names = ["backbone", "pretrained", "flip", "resolution", "clip_len"]
         names += ["accumulation"] if plan.device != "cpu" else []
         return choose(self.basis, {**{n: plan.choices[n] for n in names}, **settled})
@@ -206,7 +206,7 @@ class _Planner:
     def _with_size(
         self, plan: Plan, measured: Measured
     ) -> tuple[Plan, Measured, dict[tuple[int, int], Prediction]]:
-        """Make clips smaller until enough epochs fit; also return the prediction for each size."""
+        """Shrink clips until enough epochs fit; also return the prediction for each clip size."""
         smaller, tried = smaller_sizes(plan), {}
         while True:
             prediction = self._predict(plan, measured)
@@ -219,7 +219,7 @@ class _Planner:
             measured = self._measure_smaller(plan, whole, measured)
 
     def _measure_smaller(self, plan: Plan, whole: Plan, before: Measured) -> Measured:
-        """Measure a smaller size; if there is no time for it, scale by the number of pixels."""
+        """Measure a smaller clip size; if time is short, scale the times by the pixel count."""
         left_sec = (1 - CACHED_SHARE) * self.limit_sec - before.took_sec
         if left_sec > before.took_sec / 2 and (measured := self._measure(plan, left_sec / 2)):
             return replace(measured, took_sec=before.took_sec + measured.took_sec)
@@ -264,7 +264,7 @@ class _Planner:
         return build_config(RunRecord(plan, self.prepared.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:
-        """Find out by trying how many parts a GPU splits a step into, or use the stored result."""
+        """Find how many parts a step needs to fit on the GPU, by trial or from a stored result."""
         from autox_video.training.measure import parts_that_fit
         from autox_video.training.memory import read_accumulation, write_accumulation
 
@@ -286,7 +286,7 @@ class _Planner:
         return plan.settle(MEASUREMENT, why, accumulation=parts)
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
-        """Decide whether to cache decoded frames, by the time saved unless the user has chosen."""
+        """Decide whether to cache decoded frames: as the user asks, or else by the time saved."""
         asked = self.basis.settings.cache
         folder = _cache_folder(asked)
         disk = folder or self.work_dir
@@ -302,7 +302,7 @@ class _Planner:
 
 
 def _cache_folder(asked: str) -> Path | None:
-    """Return the cache folder for frames; None: no cache, or the default is not writable."""
+    """Return the cache folder for frames, or None if there is no cache or no writable folder."""
     if asked == OFF:
         return None
     if asked != AUTO:

@@ -1,4 +1,4 @@
-"""The pretrained weights that a run starts from: a known file in `checkpoints/` or a given file."""
+"""The pretrained weights that a run starts from, found in `checkpoints/` or given by the user."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ NONE = "none"
 
 
 def find_weights(load_from: str, backbone: str) -> Pretrained | None:
-    """Return the weights to start from, given two config values and the files in `checkpoints/`.
+    """Return the weights selected by `load_from`, `backbone` and the files in `checkpoints/`.
 
     Raises:
         CheckpointError: the given file is missing, or its backbone is unknown.
@@ -58,7 +58,7 @@ def _say_from_scratch(folders: Sequence[Path], backbone: str | None) -> None:
 
 
 def weight_folders() -> list[Path]:
-    """Return the folders to search for weights: in the current folder and in the source tree."""
+    """Return the `checkpoints` folders of the current folder and of the source tree."""
     tree = source_tree()
     folders = [Path.cwd() / "checkpoints"]
     if tree is not None and tree / "checkpoints" != folders[0] and (tree / "checkpoints").is_dir():
@@ -99,10 +99,10 @@ def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
 
 
 def say_seen(changes: Changes, *, probes: bool) -> list[str]:
-    """Return notes on how many of the clips the weights were trained on; [] if they saw none.
+    """Return notes on how many clips the weights were trained on; [] if there are none.
 
     Args:
-        changes: changes of the clips since the run that trained the weights.
+        changes: changes to the clips since the run that trained the weights.
         probes: whether only a head is fitted.
     """
     weights, now = changes.before, changes.now

@@ -207,7 +207,7 @@ def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None
     if bad:
         raise CheckpointError(
             f"{weights}: the model's scores are not finite for {len(bad)} of {len(predictions)} "
-            f"clips, {bad[0]} first. The weights are damaged, or training diverged: test another "
+            f"clips, such as {bad[0]}. The weights are damaged, or training diverged: test another "
             "checkpoint, or train again."
         )
 
@@ -216,8 +216,8 @@ def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
     if all(p.scores is None for p in predictions):
         reasons = "; ".join(str(p.error).rstrip(".") for p in predictions[:EXAMPLES])
         raise ListingError(
-            f"None of the {counted(len(predictions), 'clip')} to test can be read; nothing is "
-            f"written: {reasons}."
+            f"None of the {counted(len(predictions), 'clip')} to test can be read, so no results "
+            f"are written: {reasons}."
         )
 
 

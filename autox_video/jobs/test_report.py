@@ -104,7 +104,7 @@ def _warn_of_unreadable(predictions: Sequence[Prediction]) -> None:
         title = f"{counted(len(bad), 'clip')} cannot be read"
         table(title, ("clip", "reason"), bad[:NAMED_AT_MOST], detail=True)
         video, reason = bad[0]
-        complain(f"{title}, such as {video}: {reason.rstrip('.')}; the results name all.")
+        complain(f"{title}, such as {video}: {reason.rstrip('.')}; the results list them all.")
 
 
 def _warn_of_parts(predictions: Sequence[Prediction]) -> None:
@@ -113,7 +113,8 @@ def _warn_of_parts(predictions: Sequence[Prediction]) -> None:
     if partly:
         complain(
             f"{len(partly)} of {counted(len(predictions), 'clip')} are too long to be seen whole: "
-            f"of {partly[0].video} the model saw {partly[0].seen:.1%}, in {MOST_TEST_CLIPS} parts "
-            "at most, spread evenly; `seen` in the results is the share. To test all of a clip, "
-            "train with a larger video_length, or list its segments (columns start and end)."
+            f"the model saw {partly[0].seen:.1%} of {partly[0].video}, in {MOST_TEST_CLIPS} evenly "
+            "spread parts at most; `seen` in the results is the share that was seen. To test all "
+            "of a clip, train with a larger video_length, or list its segments (columns start and "
+            "end)."
         )

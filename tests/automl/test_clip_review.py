@@ -54,7 +54,7 @@ def test_one_clip_of_each_class(settings_of, capsys):
 def test_a_class_without_a_readable_clip(settings_of):
     settings = settings_of({"red": 3, "green": 3, "blue": 3})
     spoil("red", 3)
-    assert "No readable training clips of 1 class: red." in refusals(settings)
+    assert "No readable training clips for 1 class: red." in refusals(settings)
 
 
 def test_unreadable_clips_where_none_may_be(settings_of):

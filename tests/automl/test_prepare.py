@@ -155,7 +155,7 @@ def test_going_on_learns_from_the_clips_that_it_began_with(keys, tmp_path, capsy
     shown = capsys.readouterr().err
     assert "can be read now (train red 0.mp4)" in shown
     assert "cannot be read any more (train green 0.mp4)" in shown
-    assert "restored from what is listed" in shown
+    assert "restored from the listed clips" in shown
 
 
 def test_clips_added_to_class_folders_do_not_disturb_a_run(tmp_path, capsys):
@@ -303,7 +303,7 @@ def test_going_on_with_clips_of_another_folder_is_said(keys, tmp_path, capsys):
     shutil.copytree(keys["data_root"], tmp_path / "night")
     capsys.readouterr()
     prepare.prepare(settings_of(keys), resuming=True)
-    assert "began with the clips of" not in capsys.readouterr().err
+    assert "began with clips from" not in capsys.readouterr().err
     prepare.prepare(settings_of(keys, data_root=str(tmp_path / "night")), resuming=True)
     shown = capsys.readouterr().err
-    assert f"began with the clips of {keys['data_root']}, and resumes with those of" in shown
+    assert f"began with clips from {keys['data_root']}, and resumes with clips from" in shown

@@ -154,7 +154,7 @@ def test_the_keys_of_the_clips_are_kept_whole(tmp_path, monkeypatch):
 
 def test_weights_that_are_gone_are_named_unless_others_are_given(folder):
     stored(folder, plan_for(pretrained=SWIN_B))
-    with pytest.raises(ConfigError, match=r"started from checkpoints/b.pth, which is not there"):
+    with pytest.raises(ConfigError, match=r"from checkpoints/b.pth, which no longer exists"):
         keys_of_plan({"from_plan": str(folder)})
     assert keys_of_plan({"from_plan": str(folder), "load_from": "w.pth"})["load_from"] == "w.pth"
     assert "load_from" not in keys_of_plan({"from_plan": str(folder), "backbone": "conv_nano"})

@@ -102,7 +102,7 @@ def test_clips_of_several_classes(capsys):
 def test_unreadable_clips_are_a_warning(capsys):
     bad = Prediction("bad.mp4", 0, None, "cut off.")
     lines, err, _ = report(capsys, [clip(0, 0, 0), bad, bad], "abc")
-    assert err == "2 clips cannot be read, such as bad.mp4: cut off; the results name all.\n"
+    assert err == "2 clips cannot be read, such as bad.mp4: cut off; the results list them all.\n"
     assert "Test on 1 clip, 2 more unreadable" in lines
 
 

@@ -1,1 +1,1 @@
-"""Probes, which are linear and attentive heads on fixed features, and the feature leaderboard."""
+"""Probes (linear and attentive heads on fixed features) and the feature leaderboard."""

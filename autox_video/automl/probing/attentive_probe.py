@@ -1,6 +1,6 @@
-"""Attentive probes: the heads for all learning rates, weight decays and folds, trained together.
+"""Attentive probes; heads for all learning rates, weight decays and folds are trained together.
 
-Shape letters: g heads, n clips, b clips of a batch, M queries, N tokens, C channels, K classes.
+Shape letters: g heads, n clips, b clips per batch, M queries, N tokens, C channels, K classes.
 """
 
 import math
@@ -25,7 +25,7 @@ _TIMED = 3  # steps after which the total time is estimated
 
 @dataclass(frozen=True, slots=True)
 class AttentiveHead:
-    """The tensors of an AttentiveClipHead, for backbone features that are not standardised."""
+    """The parameters of an AttentiveClipHead for raw backbone features."""
 
     query: Tensor
     """Queries (M, C)."""
@@ -48,7 +48,7 @@ class AttentiveHead:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Several heads, for standardised tokens."""
+    """The parameters of several attentive heads for standardised tokens."""
 
     query: Tensor
     """Queries (g, M, C)."""
@@ -59,10 +59,10 @@ class Heads:
     bias: Tensor
     """Biases of the linear layers, (g, 1, K)."""
     scales: tuple[Scale, Scale]
-    """Scale for the mean over the feature map, and scale for the means over cells."""
+    """Scales for the mean over the feature map and for the means over cells."""
 
     def standardised(self, tokens: Tensor) -> Tensor:
-        """Return the tokens (b, 1 + N, C), standardised."""
+        """Return standardised tokens (b, 1 + N, C)."""
         mean, cells = self.scales
         return torch.cat([mean.apply(tokens[:, :1]), cells.apply(tokens[:, 1:])], 1)
 
@@ -75,7 +75,7 @@ class Heads:
         return torch.cat([mean, found.flatten(2)], 2) @ self.weight + self.bias
 
     def single(self, number: int) -> AttentiveHead:
-        """Return a head for raw tokens, with the scales folded into its weights."""
+        """Return head `number` for raw tokens, with the scales folded into its weights."""
         mean, cells = self.scales
         queries = self.query.shape[1]
         spread = torch.cat([mean.spread, cells.spread.repeat(queries)]).double()
@@ -96,11 +96,11 @@ def fit_heads(
     seed: int = 0,
     seconds: float = math.inf,
 ) -> Heads:
-    """Train heads together on the same batches with AdamW, with one view of each clip per step.
+    """Train all heads on the same batches with AdamW, using one view of each clip per step.
 
     Args:
         samples: features and labels of the clips.
-        weights: (g, n) weight of each clip for each head; 0 leaves a clip out.
+        weights: (g, n) weight of each clip for each head; a weight of 0 excludes the clip.
         rates: (g,) learning rates.
         decays: (g,) weight decays of AdamW.
         seed: seed for the initial weights and the batches.
@@ -150,8 +150,8 @@ def _start(samples: Samples, heads: int, draw: torch.Generator) -> Heads:
 def windows(cells: int) -> Tensor:
     """Return position biases (M, N) that make each query attend to one soft time window.
 
-    The cells are in time order, so the windows let a head tell the beginning from the end. Queries
-    that start by attending everywhere learn this slowly.
+    The cells are in time order, so a head can tell the beginning of a clip from the end. Queries
+    that initially attend to all cells are slow to learn the order of events.
     """
     times = (torch.arange(cells) + 0.5) / cells
     middles = (torch.arange(QUERIES) + 0.5) / QUERIES
@@ -175,7 +175,7 @@ def _step(
     decays: Tensor,
     step: int,
 ) -> None:
-    """Take a step of AdamW (Loshchilov & Hutter, ICLR 2019, algorithm 2), with a rate per head."""
+    """Take an AdamW step (Loshchilov & Hutter, ICLR 2019, algorithm 2) with one rate per head."""
     first, second = _BETAS
     rate, decay = rates[:, None, None], decays[:, None, None]
     for tensor, gradient, (mean, square) in zip(learnt, gradients, moments, strict=True):

@@ -1,4 +1,4 @@
-"""Candidates for the feature leaderboard: plans, each with the best head on its features."""
+"""Candidates for the feature leaderboard: each is a plan with the best head on its features."""
 
 import math
 import time
@@ -35,14 +35,14 @@ FEWEST_CLIPS = 10
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The data and the folders that all candidates share."""
+    """The data and folders shared by all candidates."""
 
     prepared: Prepared
     data: TrainingData
     work_dir: Path
     store: FeatureStore
     groups: np.ndarray
-    """Group of each training clip; a group is never split between folds."""
+    """Group of each training clip; a group is never split across folds."""
     pools: tuple[str, ...]
 
 
@@ -60,7 +60,7 @@ class Candidate:
         return self.plan.pretrained is None and BACKBONES[self.plan.backbone].learns
 
     def beats(self, other: "Candidate") -> bool:
-        """Return whether this candidate is better; random weights never beat other candidates."""
+        """Return whether this candidate is better; random weights only beat random weights."""
         if self.is_random != other.is_random:
             return other.is_random
         return self.scored.score > other.scored.score
@@ -68,7 +68,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A candidate with its features."""
+    """A candidate with its extractor and its features."""
 
     candidate: Candidate
     extractor: Extractor
@@ -76,7 +76,7 @@ class Tried:
 
 
 def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
-    """Extract the features of a candidate and score its heads; None if time ran out."""
+    """Extract a candidate's features and score its heads; return None if time runs out."""
     end = time.monotonic() + seconds
     clips = job.prepared.listing.train
     best: Tried | None = None
@@ -119,7 +119,7 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
 def _with_flip(
     job: Job, plan: Plan, samples: Samples, found: Features, *, seconds: float
 ) -> tuple[Plan, Scored | None]:
-    """Return the plan, with flips turned off if linear heads are clearly worse with them.
+    """Return the plan, with flips turned off if they make linear heads clearly worse.
 
     Also return the score of the plan's linear heads; None if it is not known yet.
     """
@@ -145,13 +145,13 @@ def _with_flip(
 
 
 def row_id(plan: Plan, pool: str) -> str:
-    """Return the leaderboard id for a kind of head on the features of a plan."""
+    """Return the leaderboard id for a kind of head on a plan's features."""
     weights = "random" if plan.pretrained is None else Path(plan.pretrained).stem
     return f"{pool}-{plan.backbone}-{weights}-{plan.clip_len}x{plan.resolution}"
 
 
 def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
-    """Return the entries about features for the `config` of a leaderboard row, as JSON values."""
+    """Return the feature details for the `config` of a leaderboard row, as JSON values."""
     weights = None if plan.pretrained is None else Path(plan.pretrained).name
     return {"weights": weights, "clips": len(samples)}
 
@@ -194,8 +194,8 @@ def samples_of(job: Job, plan: Plan, clips: ClipTable, found: Features) -> Sampl
     """
     if not np.isfinite(found.tokens).all():
         raise CheckpointError(
-            f"{plan.pretrained}: its weights give features that are not finite. Download the file "
-            "again."
+            f"{plan.pretrained}: the weights produce features that are not finite. Download the "
+            "file again."
         )
     targets = class_rows([clips.labels[n] for n in found.positions], len(job.data.classes))
     tokens, device = torch.from_numpy(np.ascontiguousarray(found.tokens)), local_device(plan.device)

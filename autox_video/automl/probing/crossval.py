@@ -26,18 +26,18 @@ LINEAR, ORDERED, ATTENTIVE = "linear", "ordered", "attentive"
 POOLS = (LINEAR, ORDERED, ATTENTIVE)
 FOLDS = 5
 FEW_CLIPS, REPEATS = 500, 3
-"""Number of clips up to which cross-validation is repeated, since a single repeat is too noisy,
-and the number of repeats."""
+"""Largest number of clips for which cross-validation is repeated to reduce noise, and the number of
+repeats."""
 
 IMBALANCE = 3.0
-"""Ratio of the largest to the smallest class size from which class balance is tried in multi-label
-tasks."""
+"""Smallest ratio between the largest and the smallest class at which class balancing is tried in
+multi-label tasks."""
 
 DRAWS = 500
-"""Bootstrap samples for the interval of a score that is not an accuracy."""
+"""Number of bootstrap samples for the interval of a score other than accuracy."""
 
 SMALL = 50e6
-"""Number of multiply-accumulates, for a head on all samples, below which one thread is fastest."""
+"""If a head on all samples needs fewer multiply-accumulates than this, one thread is fastest."""
 
 _CLIPS_AT_A_TIME = 512
 
@@ -47,13 +47,13 @@ class Setting:
     """How a head is fitted on features."""
 
     pool: str
-    """What the head uses: `linear`, the mean over the feature map; `ordered`, also the means over
-    time windows; `attentive`, the outputs of learned attention queries."""
+    """Input of the head: `linear`: the mean over the feature map; `ordered`: also the means over
+    time windows; `attentive`: the outputs of learned attention queries."""
     weight_decay: float
     rate: float | None = None
     """Learning rate of AdamW for an attentive head."""
     balanced: bool = False
-    """Whether all classes count equally, however many clips they have."""
+    """Whether all classes count equally, regardless of their numbers of clips."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the setting as JSON values."""
@@ -66,13 +66,13 @@ class Scored:
 
     setting: Setting
     score: float
-    """The main score, where the setting for each fold was chosen on the other folds."""
+    """The main score, with the setting for each fold chosen on the other folds."""
     low: float
     high: float
-    """Ends of the score's 95% interval."""
+    """Lower and upper bounds of the score's 95% interval."""
     right: np.ndarray
-    """Share of repeats in which each clip was classified correctly, (n,); in multi-label tasks, the
-    mean share of classes predicted correctly."""
+    """For each clip (n,), the share of repeats that classify it correctly; in multi-label tasks,
+    the mean share of classes predicted correctly."""
     in_folds: OutOfFold | None
     """Out-of-fold predictions of each repeat; None for multi-label tasks."""
 
@@ -91,7 +91,7 @@ def few_threads(samples: Samples) -> Iterator[None]:
 
 
 def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.ndarray:
-    """Return the fold of each clip in each repeat, (R, n); all 0 if there is only one group.
+    """Return the fold of each clip in each repeat (R, n), or zeros if there is only one group.
 
     Args:
         samples: the training clips.
@@ -113,10 +113,10 @@ def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.
 def cross_validate(
     samples: Samples, pool: str, folds: np.ndarray, *, seconds: float = math.inf
 ) -> Scored:
-    """Choose a head's setting and score it.
+    """Choose the best setting for a kind of head, and score it.
 
     Args:
-        samples: the training clips; a clip is scored on its first view.
+        samples: the training clips; only the first view of each clip is scored.
         pool: one of `POOLS`.
         folds: folds as returned by `make_folds`.
         seconds: time limit.
@@ -146,7 +146,7 @@ def cross_validate(
 
 
 def settings_of(samples: Samples, pool: str) -> list[Setting]:
-    """Return the settings to try for a kind of head, with class balance only if it may help."""
+    """Return the settings to try for a kind of head, with class balancing only if it may help."""
     counts = samples.targets.sum(0).clamp(min=1)
     # If the task can balance its loss, the plan has already decided on class balance.
     differ = float(counts.max() / counts.min()) >= IMBALANCE and not samples.task.balances_loss
@@ -160,7 +160,7 @@ def settings_of(samples: Samples, pool: str) -> list[Setting]:
 def fit_on_all(
     samples: Samples, setting: Setting
 ) -> linear_probe.LinearHead | attentive_probe.AttentiveHead:
-    """Fit a head with this setting on all clips; the head takes raw backbone features."""
+    """Fit a head for raw backbone features on all clips, using the given setting."""
     weights = _weights(samples, balanced=setting.balanced)
     if setting.pool == LINEAR:
         with few_threads(samples):
@@ -184,9 +184,9 @@ def measure(
 
     Args:
         samples: the validation clips.
-        head: a head that was not fitted on them.
-        in_folds: out-of-fold predictions of the training clips, which also fit the temperature if
-            there are few validation clips.
+        head: a head that was not fitted on the validation clips.
+        in_folds: out-of-fold predictions of the training clips; if there are few validation clips,
+            these predictions also fit the temperature.
     """
     parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
     logits = torch.cat([head.logits(part.float()) for part in parts]).cpu().numpy()
@@ -208,7 +208,7 @@ def _linear_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit a linear head for each setting and fold, a row of clip weights in `kept` (g, n).
+    """Fit a linear head for each setting and fold; `kept` (g, n) marks each fold's training clips.
 
     `visit` is called with the index of each setting and the logits of all clips.
     """
@@ -233,7 +233,7 @@ def _attentive_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit all attentive heads at once; arguments as for `_linear_heads`."""
+    """Fit all attentive heads at once; the arguments are the same as for `_linear_heads`."""
     each = [setting for setting in grid for _ in kept]
     weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in grid])
     rates, decays = (
@@ -272,7 +272,7 @@ def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
 def _choose(
     grid: Sequence[Setting], found: np.ndarray, samples: Samples, folds: np.ndarray
 ) -> Scored:
-    """Choose the best setting, and score each fold with the setting that is best on the others."""
+    """Choose the best setting, and score each fold with the best setting on the other folds."""
     ranks = {}
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     for (r, f), s in product(parts, range(len(grid))):
@@ -299,7 +299,7 @@ def _choose(
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return whether each clip's class also occurs in another fold in every repeat, (n,)."""
+    """Return for each clip (n,) whether its class occurs in another fold in every repeat."""
     spread = np.ones(classes.max() + 1, dtype=bool)
     for fold in folds:
         counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)
@@ -309,10 +309,10 @@ def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
 
 
 def _best(ranks: Sequence[tuple[float, float]], clips: float) -> int:
-    """Return the setting with the lowest loss of all within one standard error of the best score.
+    """Return the index of the lowest-loss setting within one standard error of the best score.
 
-    This is the one-standard-error rule (Breiman et al. 1984), which is used because with few clips
-    the best score is mostly luck.
+    The one-standard-error rule (Breiman et al. 1984) is used because with few clips the best score
+    is mostly luck.
     """
     highest = max(score for score, _ in ranks)
     least = highest - math.sqrt(highest * (1 - highest) / max(clips, 1))

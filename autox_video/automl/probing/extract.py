@@ -34,10 +34,10 @@ CLIPS_AT_A_TIME = {"cpu": 8, "cuda": 32}
 VIEWS_TIMED = 2
 LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
-"""Memory limit for the features of all clips; if they need more, a coarser grid is used."""
+"""Memory limit in GiB for the features of all clips; if they need more, a coarser grid is used."""
 
 VERSION = 2
-"""Version of the computation; features cached by other versions are not used."""
+"""Version of the feature computation; features cached by other versions are ignored."""
 
 _LARGEST = 65504.0  # largest float16
 
@@ -52,9 +52,10 @@ class Reading:
     """Which views of a clip are used, and how their feature maps are reduced."""
 
     grid: Size
-    """Number of cells over time, rows and columns; their means and the overall mean are kept."""
+    """Number of cells along time, rows and columns; the cell means and the overall mean are
+    kept."""
     flipped: bool
-    """Whether a flipped view follows the original view."""
+    """Whether a flipped view is extracted in addition to the original view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Features:
     """The features extracted within the time limit."""
 
     positions: list[int]
-    """Positions of the clips in their list in increasing order, without unreadable clips."""
+    """Indices of the readable clips in their list, in increasing order."""
     tokens: np.ndarray
     """Tokens (n, V, 1 + N, C) float16; the first token of a view is the mean over its map."""
     complete: bool
@@ -75,7 +76,8 @@ class Extractor:
     """A frozen backbone that extracts and caches features.
 
     Args:
-        config: config of a run without compiling; its `test_pipeline` defines how clips are read.
+        config: config of a run without torch.compile; its `test_pipeline` defines how clips are
+            read.
         pretrained: weights of the backbone; None: random weights from the config's seed.
         store: the cache for features.
 
@@ -128,13 +130,13 @@ class Extractor:
         workers: int = 0,
         on_done: Callable[[int], None] | None = None,
     ) -> Features:
-        """Return cached features of clips, and compute the missing features as time permits.
+        """Return the features of clips, from the cache or computed as time permits.
 
         Args:
             clips: the clips.
             data_root: folder that relative paths start from.
             reading: which views are used, and how their feature maps are reduced.
-            seconds: time after which no further batch is started.
+            seconds: time limit, after which no further batch is started.
             workers: number of decoding processes.
             on_done: called with the number of clips done so far.
 
@@ -200,7 +202,7 @@ class Extractor:
         return tuple(preprocessor.mean), tuple(preprocessor.std)
 
     def _pipeline(self) -> list[dict]:
-        """Return the pipeline of a single centre view, as in validation."""
+        """Return the pipeline that reads a single centre view, as in validation."""
         read, crop = (step.to_dict() for step in self.config.test_pipeline)
         return [{**read, "num_clips": 1}, {**crop, "crop": "centre"}]
 

@@ -1,4 +1,4 @@
-"""The feature leaderboard: the best weights for the data, and a first model, within minutes.
+"""The feature leaderboard, which finds the best weights and a first model within minutes.
 
 For each candidate (a file of pretrained weights, or hand-crafted descriptors), features of the
 training clips are extracted once, and heads on these features are scored by cross-validation.
@@ -64,7 +64,7 @@ from autox_video.training.checkpoints.checkpoint import (
 from autox_video.training.config.build_config import model_config
 
 SECONDS = 600.0
-"""Time limit if training follows and the caller gives no limit."""
+"""Time limit in seconds if training follows and the caller sets no limit."""
 
 SHARE_OF_THE_END = 0.2
 """Share of the time limit that is reserved for fitting and validating the best candidate."""
@@ -74,9 +74,9 @@ PROBE_ID = "probe"
 
 
 def is_wanted(prepared: Prepared) -> bool:
-    """Return whether to run probes: in `mode: probe`, or if there are candidates to compare.
+    """Return whether to run probes: for `mode: probe`, or if there are candidates to compare.
 
-    A resumed run has already had its probes.
+    A resumed run does not run its probes again.
     """
     plan = prepared.plan
     if prepared.stored is not None or plan.mode == "probe":
@@ -91,13 +91,13 @@ def is_wanted(prepared: Prepared) -> bool:
 def probe_candidates(
     prepared: Prepared, data: TrainingData, work_dir: Path, *, seconds: float | None = None
 ) -> Prepared:
-    """Score every candidate, write the leaderboard and probe.pth, and plan to train the best one.
+    """Score all candidates, write the leaderboard and probe.pth, and update the plan.
 
     Args:
-        prepared: a prepared run whose plan was made by the rules.
+        prepared: a prepared run with a plan made by the rules.
         data: the clips of the run.
         work_dir: the work dir.
-        seconds: time limit; None: no limit in `mode: probe`, otherwise 10 min.
+        seconds: time limit; None for no limit in `mode: probe` and 10 min otherwise.
 
     Raises:
         CheckpointError: none of the weight files can be used.
@@ -118,7 +118,7 @@ def probe_candidates(
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
-    """Return the plan for the best weights, or the plan made by the rules if there are none."""
+    """Return the plan for the best weights; without weights, return the plan made by the rules."""
     if start is not None:
         return replace(start.plan, head_grid=None)  # training uses the backbone's published head
     plan = job.prepared.plan
@@ -139,7 +139,7 @@ def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
 
 
 def _weights(prepared: Prepared) -> list[Pretrained]:
-    """Return the weight files that are candidates; the rules' choice comes first."""
+    """Return the candidate weight files, starting with the file chosen by the rules."""
     first, asked = prepared.plan.weights, prepared.basis.settings
     if first is None or asked.load_from != AUTO:
         return [] if first is None else [first]
@@ -149,13 +149,13 @@ def _weights(prepared: Prepared) -> list[Pretrained]:
 
 
 def _describes(prepared: Prepared) -> bool:
-    """Return whether descriptors are a candidate: the user has given no backbone and no weights."""
+    """Return whether to try descriptors: only if the user has set no backbone and no weights."""
     asked = prepared.basis.settings
     return asked.backbone == AUTO and asked.load_from in (AUTO, "none")
 
 
 def _plans(job: Job) -> list[Plan]:
-    """Return the plans of the candidates: weight files, descriptors, random weights."""
+    """Return the candidates' plans, for weight files, descriptors and random weights."""
     basis, weights = job.prepared.basis, _weights(job.prepared)
     plans = [choose(replace(basis, weights=each)) for each in weights]
     if _describes(job.prepared):
@@ -174,7 +174,8 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
     """Score the candidates one after the other.
 
     Returns:
-        The best candidate (None if none could be scored), and the best candidate with weights.
+        The best candidate, and the best candidate with pretrained weights; each is None if no such
+        candidate could be scored.
     """
     best: Tried | None = None
     start: Candidate | None = None
@@ -200,7 +201,7 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
     if needed and errors.keys() >= set(needed):
         raise errors[needed[0]]
     for error in errors.values():
-        complain(f"{error} It is left out of the leaderboard.")
+        complain(f"{error} This candidate is left out of the leaderboard.")
     if best is None and probing:
         raise ResourceError(
             "time_budget: too short to extract the features of enough clips. Set a longer one."
@@ -239,15 +240,16 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
 
 
 def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
-    """Return a choice with the scores in its reason; the source is the probe if `many` compete."""
+    """Return a choice with `why` added to its reason; the source is the probe if `many` compete."""
     source = BY_PROBES if many and choice.source == RULE else choice.source
     return replace(choice, source=source, reason=f"{choice.reason}; {why}")
 
 
 def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
-    """Fit the best head on all training clips, score it on the validation clips, write probe.pth.
+    """Fit the best head on all training clips, validate the head, and save it in probe.pth.
 
-    If there is no time for all validation clips, the probe cannot be compared with training later.
+    If training follows and not all validation clips can be scored in time, probe.pth is not
+    written.
 
     Args:
         job: the data and the folders.

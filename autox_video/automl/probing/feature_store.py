@@ -1,7 +1,7 @@
 """A disk cache of clip features with one file per clip, so that an interrupted job can resume.
 
-The file name is a digest of the weights, the way the clip is read, and the video file. So entries
-never become outdated, and runs can share them.
+Each file is named after a digest of the weights, the reading options and the video file. Cached
+features therefore never become outdated, and runs can share them.
 
 Shape letters: V views, N tokens, C channels.
 """
@@ -28,10 +28,10 @@ def default_folder() -> Path | None:
 
 
 class FeatureStore:
-    """A feature cache in a folder of limited size; several processes may use it at once.
+    """A feature cache in a folder of limited size, which several processes may use at once.
 
-    The least recently used files are removed to make room for new files, but no files that this run
-    has used. If the disk is full or the folder is not writable, nothing more is cached.
+    To make room for new files, the least recently used files are removed, except for files that
+    this run has used. If the disk is full or the folder is not writable, nothing more is cached.
     """
 
     def __init__(self, folder: str | Path, max_gib: float = MAX_GIB) -> None:

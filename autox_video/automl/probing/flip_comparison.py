@@ -19,13 +19,13 @@ class FlipComparison:
     """Cross-validated scores of linear heads on unflipped clips."""
 
     with_flips: Scored
-    """Score of heads that are fitted on original and flipped clips."""
+    """Score of heads fitted on original and flipped clips."""
     without: Scored
-    """Score of heads that are fitted on original clips only."""
+    """Score of heads fitted on original clips only."""
 
     @property
     def harms(self) -> bool:
-        """Whether heads are clearly worse with flips, so that flips probably change the class."""
+        """Whether flips make heads clearly worse, probably because flips change the class."""
         lost = self.without.right - self.with_flips.right
         error = float(lost.std()) / math.sqrt(len(lost))
         return float(lost.mean()) >= max(LEAST_LOSS, DEVIATIONS * error)
@@ -35,7 +35,7 @@ def compare(samples: Samples, folds: np.ndarray, *, seconds: float = math.inf) -
     """Score linear heads with and without flipped clips.
 
     Args:
-        samples: clips with two views, the original view and the flipped view.
+        samples: clips with two views each, the original view and the flipped view.
         folds: folds as returned by `crossval.make_folds`.
         seconds: time limit for each of the two scores.
 

@@ -1,6 +1,7 @@
 """Linear probes: logistic regression on mean features, multinomial or (multi-label) per class.
 
-The objective is convex. L-BFGS minimises it for all folds at once, one weight decay after another.
+The objective is convex. L-BFGS minimises the objective for all folds at once, one weight decay
+after another.
 
 Shape letters: g heads, n clips, S samples (views of clips), C channels, K classes.
 """
@@ -16,7 +17,7 @@ from torch import Tensor
 from autox_video.automl.probing.samples import Samples, Scale, TooSlowError, scale_of
 
 DECAYS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""Weight decays, strongest first, since each minimum is a good starting point for the next."""
+"""Weight decays in decreasing order; each minimum is a good starting point for the next one."""
 
 MOST_STEPS = 60
 USUAL_STEPS = 30
@@ -38,7 +39,7 @@ class LinearHead:
         return {"fc_cls.weight": self.weight.t().contiguous(), "fc_cls.bias": self.bias}
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Return logits (B, K) for tokens (B, 1 + N, C), of which only the first is used."""
+        """Return logits (B, K) for tokens (B, 1 + N, C); only the first token of a view is used."""
         return tokens[:, 0].float() @ self.weight + self.bias
 
 
@@ -50,19 +51,19 @@ def fit_path(
     *,
     seconds: float = math.inf,
 ) -> Scale:
-    """Fit a head for each row of `weights` and each weight decay, and pass them to `visit`.
+    """Fit a head for each row of `weights` and each weight decay, and pass the heads to `visit`.
 
     Args:
         samples: features and labels of the clips; each view counts as a sample.
-        weights: (g, n) weight of each clip for each head; 0 leaves a clip out.
+        weights: (g, n) weight of each clip for each head; a weight of 0 excludes the clip.
         decays: weight decays in decreasing order; a decay times half the sum of squared weights is
             added to the mean loss.
-        visit: called with the index of the decay, and the weights (g, C, K) and biases (g, K) for
-            standardised features; the tensors are reused afterwards.
+        visit: called with the index of the weight decay, and the weights (g, C, K) and biases (g,
+            K) for standardised features; the tensors are reused after the call.
         seconds: time limit.
 
     Returns:
-        The scale by which the features were standardised.
+        The scale used to standardise the features.
 
     Raises:
         TooSlowError: the first step shows that fitting would exceed the time limit.
@@ -90,10 +91,10 @@ def fit_path(
 
 
 def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return coordinates (S, R) of samples (S, C) in their span if it has fewer dimensions, R < C.
+    """Return the coordinates (S, R) of samples (S, C) in their span, or the samples if S >= C.
 
-    The minimum of the objective lies in the span. Also return a function that maps weights
-    (g, R, K) back to (g, C, K).
+    The optimal weights lie in the span of the samples. Also return a function that maps weights (g,
+    R, K) back to (g, C, K).
     """
     if len(features) >= features.shape[1]:
         return features, lambda weight: weight
@@ -102,7 +103,7 @@ def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]
 
 
 def fit_linear(samples: Samples, weights: Tensor, decay: float) -> LinearHead:
-    """Fit a head on all clips, weighted by `weights` (n,); the head takes raw features."""
+    """Fit a head for raw features on all clips, weighted by `weights` (n,)."""
     last: dict[str, Tensor] = {}
 
     def keep(_: int, weight: Tensor, bias: Tensor) -> None:
@@ -114,7 +115,7 @@ def fit_linear(samples: Samples, weights: Tensor, decay: float) -> LinearHead:
 
 
 def folded(weight: Tensor, bias: Tensor, scale: Scale) -> LinearHead:
-    """Return the head for raw features, given weight (C, K) and bias (K,) for standardised ones."""
+    """Return a head for raw features from weight (C, K) and bias (K,) for standardised features."""
     weight = weight.double() / scale.spread.double()[:, None]
     bias = bias.double() - scale.mean.double() @ weight
     return LinearHead(weight.float(), bias.float())

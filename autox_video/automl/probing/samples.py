@@ -15,12 +15,12 @@ from autox_video.tasks.classification.attentive_head import pool
 from autox_video.tasks.task import Task
 
 LEAST_SPREAD = 1e-3
-"""Lower limit on the spread of a channel relative to the mean spread, so that standardising does
-not amplify noise in nearly constant channels."""
+"""Lower limit on a channel's standard deviation, relative to the mean over all channels, so that
+standardising does not amplify noise in nearly constant channels."""
 
 
 class TooSlowError(Exception):
-    """Fitting would exceed the time limit."""
+    """Raised if fitting would exceed the time limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Samples:
     tokens: Tensor
     """Tokens (n, V, 1 + N, C) float; the first token of a view is the mean of its feature map."""
     targets: Tensor
-    """Targets (n, K) float32 of 0 and 1."""
+    """Targets (n, K) float32, each 0 or 1."""
     task: Task
     balanced: bool = False
     """Whether all classes count equally in the score of a head, as in `Task.figures`."""
@@ -40,11 +40,11 @@ class Samples:
 
     @property
     def mean_features(self) -> Tensor:
-        """The mean features (n, V, C) float32, which are the input of a linear head."""
+        """The mean features (n, V, C) float32, the input of a linear head."""
         return self.tokens[:, :, 0].float()
 
     def pooled(self, query: Tensor, place: Tensor) -> "Samples":
-        """Return samples with the attention outputs (n, V, 1, (1 + M) C) in place of tokens.
+        """Return samples with tokens replaced by the attention outputs (n, V, 1, (1 + M) C).
 
         Args:
             query: queries (M, C).
@@ -55,15 +55,15 @@ class Samples:
         return replace(self, tokens=tokens)
 
     def first_views(self) -> "Samples":
-        """Return samples with only the first view of each clip, which is not flipped."""
+        """Return samples with only the first, unflipped view of each clip."""
         return replace(self, tokens=self.tokens[:, :1])
 
     def select(self, rows: Sequence[int]) -> "Samples":
-        """Return the clips at the given rows, in the order of `rows`."""
+        """Return the samples of the clips at the given rows, in the order of `rows`."""
         return replace(self, tokens=self.tokens[rows], targets=self.targets[rows])
 
     def with_those_of(self, others: "Samples") -> "Samples":
-        """Return these clips followed by the clips of `others`."""
+        """Return these samples followed by the samples of `others`."""
         tokens, targets = (
             torch.cat(pair)
             for pair in ((self.tokens, others.tokens), (self.targets, others.targets))
@@ -80,7 +80,7 @@ class Samples:
         return self.task.probabilities(outputs.numpy()).reshape(logits.shape)
 
     def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the labels of all clips, or of `rows`, in the form that `Task.figures` takes."""
+        """Return the labels of all clips, or of `rows`, in the form that `Task.figures` expects."""
         targets = self.targets.cpu().numpy()
         return self.task.labels_of(targets if rows is None else targets[rows])
 
@@ -93,7 +93,7 @@ class Scale:
     spread: Tensor
 
     def apply(self, features: Tensor) -> Tensor:
-        """Return the features (..., C), standardised."""
+        """Return standardised features (..., C)."""
         return (features.float() - self.mean) / self.spread
 
 

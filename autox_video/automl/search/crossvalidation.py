@@ -1,9 +1,9 @@
 """Cross-validation of a plan, for data sets with few clips.
 
-A handful of validation clips is not enough to compare models. In repeated stratified k-fold
+A few validation clips are not enough to compare models. In repeated stratified k-fold
 cross-validation (Kohavi, IJCAI 1995), each clip is predicted by a model that was not trained on it,
-so all clips contribute to the score. Each fold is a side run. Its last weights are scored, so that
-the held-out clips do not choose them.
+so all clips contribute to the score. Each fold is a side run. The weights of the last epoch are
+scored, so that the held-out clips do not influence the choice of weights.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ KIND, SUMMARY_ID = "fold", "folds"
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A fold, whose held-out clips score a model that is trained on the other clips."""
+    """A fold, whose held-out clips are used to score a model trained on the other clips."""
 
     repeat: int
     number: int
@@ -82,7 +82,7 @@ def has_few_validation_clips(prepared: Prepared, plan: Plan) -> bool:
 
 
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
-    """Make the folds of a run, always the same ones, and write their lists.
+    """Make the folds of a run deterministically, and write their clip lists.
 
     The result is empty if the main score is not an accuracy, if all clips are in one group, or if
     the weights that training starts from were trained on some of the clips.
@@ -115,7 +115,7 @@ def _write_fold(
 
 
 class CrossValidation:
-    """Trains a plan on one fold after another, as long as there is time.
+    """Trains a plan on one fold after another for as long as there is time.
 
     `num_train` is the number of training clips of the main run.
     """
@@ -148,7 +148,7 @@ class CrossValidation:
         return sum(s["score"] * _count(s) for s in states) / sum(map(_count, states))
 
     def summary(self) -> Row | None:
-        """Return the leaderboard row of all complete repeats; None if no repeat is complete."""
+        """Return a leaderboard row for all complete repeats; None if no repeat is complete."""
         whole = list(self._whole().values())
         if not whole:
             return None
@@ -187,9 +187,10 @@ class CrossValidation:
         return OutOfFold(logits, labels, is_learnt).figures(balanced=self.plan.class_balance)
 
     def _begin(self, folds: Sequence[Fold], left: TimeLeft) -> tuple[int, bool]:
-        """Return the number of epochs for the folds of a repeat, and whether all are scored.
+        """Return the number of epochs for the folds of a repeat, and whether all folds are scored.
 
-        The number is 0 if time is too short. A repeat that has been started keeps its number.
+        The number of epochs is 0 if there is too little time. A repeat that has already started
+        keeps its number of epochs.
         """
         states = [self._state(fold) for fold in folds]
         begun = [state["epochs"] for state in states if state]
@@ -219,7 +220,7 @@ class CrossValidation:
         return True
 
     def _train(self, fold: Fold, epochs: int, left: TimeLeft, *, resuming: bool) -> dict[str, Any]:
-        """Train a fold; return its state, which has a score if any held-out clip was readable."""
+        """Train a fold; return its state, with a score if any held-out clip was readable."""
         if not resuming and processes.current().is_main:
             remove_weights(fold.folder)  # weights of an earlier, different run
         state = {"clips_of": _digest(fold.data), "epochs": epochs}
@@ -239,8 +240,8 @@ class CrossValidation:
     def _state(self, fold: Fold) -> dict[str, Any]:
         """Return the state of a fold; {} if the fold must be trained from the start.
 
-        That is the case if it has not been started, or was started with other clips, or was trained
-        for too few epochs when the run had less time.
+        A fold starts over if it has no state, was started with other clips, or was trained for too
+        few epochs because the run had less time.
         """
         state = read_state(fold.folder)
         is_of_clips = state.get("clips_of") == _digest(fold.data)
@@ -248,11 +249,11 @@ class CrossValidation:
         return state if is_of_clips and is_long else {}
 
     def _cost(self, fold: Fold) -> float:
-        """Return the cost of an epoch relative to an epoch of the main run."""
+        """Return the cost of an epoch of this fold relative to an epoch of the main run."""
         return fold.data.num_train / self.num_train
 
     def _whole(self) -> dict[int, list[dict[str, Any]]]:
-        """Return the states of the folds of each complete repeat, by the number of the repeat."""
+        """Return the fold states of each complete repeat, keyed by the index of the repeat."""
         states = [[self._state(fold) for fold in folds] for folds in self.repeats]
         return {n: part for n, part in enumerate(states) if all("score" in s for s in part)}
 
@@ -273,7 +274,7 @@ class CrossValidation:
 
 
 def _count(about: Mapping[str, Any]) -> float:
-    """Return the effective sample size; with class balance it is below the number of clips."""
+    """Return the effective sample size, which class balancing reduces."""
     return about.get("effective_clips", about["clips"])
 
 

@@ -4,7 +4,7 @@ The validation clips of an automatic split are used to choose and to score the w
 the best plan is trained once more with these clips included, as is usual after model selection
 (`refit` in scikit-learn's searches). No clips are left to score the new weights, so the score from
 before the refit is kept. The new weights are kept only if they do at least as well on the
-validation clips, which they have now been trained on.
+validation clips, which are training clips by then.
 """
 
 from collections.abc import Mapping
@@ -47,12 +47,13 @@ from autox_video.training.checkpoints.checkpoint import (
 )
 
 LEAST_SHARE = 0.8
-"""Smallest share of the run's epochs at which more clips make up for shorter training."""
+"""Smallest share of the run's epochs for a refit; the additional clips make up for shorter
+training."""
 KIND = "refit"
 
 
 def can_refit(prepared: Prepared, plan: Plan) -> bool:
-    """Return whether there are validation clips from an automatic split, which a refit can use."""
+    """Return whether an automatic split has set aside validation clips that a refit can use."""
     asked = prepared.basis.settings
     set_aside_here = asked.ann_file_val == AUTO and len(prepared.listing.val) > 0
     chose = plan.evaluation > 0 and plan.time_budget_sec is not None
@@ -68,7 +69,7 @@ class Origin:
     cost: float
     """Cost of an epoch on all clips, relative to an epoch of the main run."""
     folder: Path
-    """Folder of that training run."""
+    """Folder of the training run."""
 
 
 class Refit:
@@ -78,19 +79,19 @@ class Refit:
         self.plan, self.data, self.num_val, self.work_dir = plan, data, num_val, work_dir
         self.num_clips = data.num_train + num_val
         self.more = self.num_clips / data.num_train
-        """Number of all clips relative to the number of training clips."""
+        """Ratio of the number of all clips to the number of training clips."""
 
     def reserved(self, left: TimeLeft) -> float:
-        """Return the seconds to reserve for the refit; 0 if there is no time or it is finished."""
+        """Return the seconds to reserve for the refit; 0 if time is short or the refit is done."""
         needed_sec = self.more * left.of_a_run
         folders = (self.work_dir / REFIT).glob("*")
         is_done = any(read_state(folder).get("done") for folder in folders)
         return 0.0 if is_done or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
-        """Refit and keep the weights; do nothing if there is no time or the refit is finished.
+        """Refit and keep the weights, unless there is no time or the refit is finished.
 
-        `best` holds the metrics of the best weights, which do not change.
+        `best` contains the metrics of the best weights, which a refit does not change.
         """
         origin = processes.run_on_rank_zero(lambda: self._origin(best))
         if origin is None:
@@ -125,7 +126,7 @@ class Refit:
         return {}
 
     def _origin(self, best: Mapping[str, float]) -> Origin | None:
-        """Return the run that produced the best weights; None if it was a probe or is unknown."""
+        """Return the run that produced the best weights; None for a probe or an unknown run."""
         try:
             meta = read_meta(self.work_dir / BEST)
         except CheckpointError as error:
@@ -145,7 +146,7 @@ class Refit:
         return Origin(row_id, plan, self.more * relative_cost(self.plan, point), folder)
 
     def _epochs(self, origin: Origin, left: TimeLeft) -> int:
-        """Return the number of epochs of the plan, or fewer if there is less time."""
+        """Return the plan's number of epochs, or fewer epochs if time is short."""
         run_sec = origin.cost * left.of_a_run * origin.plan.epochs / self.plan.epochs
         return left.epochs_of(origin.plan, run_sec, LEAST_SHARE)
 

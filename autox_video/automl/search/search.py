@@ -1,4 +1,4 @@
-"""The hyperparameter search, which tries one plan after another as long as there is time.
+"""The hyperparameter search, which tries one plan after another for as long as there is time.
 
 Optuna proposes trials (TPE, Bergstra et al. 2011) and prunes them (successive halving, Jamieson and
 Talwalkar 2016). The trials are stored in a file in the work dir, or in a database shared by several
@@ -56,13 +56,13 @@ from autox_video.training.checkpoints.checkpoint_hook import is_better
 
 WHAT_NOW = "The best weights so far are kept. Run the same command again to resume the search."
 WORK_DIR, START_OF, EPOCHS = "folder", "origin", "epochs"
-"""Attributes of a trial in the storage: the work dir it runs in, the work dir whose main run it
+"""Names of a stored trial's attributes: the work dir it runs in, the work dir whose main run it
 represents, and its number of epochs."""
 
 
 @dataclass(frozen=True, slots=True)
 class BegunTrial:
-    """A trial that is to be run or resumed."""
+    """A trial to run or to resume."""
 
     number: int
     params: dict[str, Any]
@@ -78,13 +78,13 @@ class BegunTrial:
 
 
 class Pruned(Exception):  # noqa: N818 (the end of a trial, not an error)
-    """Raised to stop a trial that is worse than other trials were at the same step."""
+    """Raised to stop a trial that is worse than other trials at the same step."""
 
 
 class Search:
-    """Searches around the plan of a run; the weights of the best trial become the best weights.
+    """Searches around a run's plan; the weights of the best trial become the best weights.
 
-    `best` holds the metrics of the run's best evaluation. `storage` is the URL of Optuna's
+    `best` contains the metrics of the run's best evaluation. `storage` is the URL of Optuna's
     database, or None for a file in the work dir. Every method raises ResourceError if the storage
     is unusable.
     """
@@ -103,14 +103,14 @@ class Search:
         self.space = space_of(plan)
         self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
         self.name = str(work_dir.absolute())
-        """Identifies this work dir among those that share a storage."""
+        """Name of this work dir among the work dirs that share a storage."""
         self.study: optuna.Study | None = None
         if processes.current().is_main:
             with self._storage_errors():
                 self.study = self._open()
 
     def run(self, left: TimeLeft) -> dict[str, float]:
-        """Run trials until time is up or validation is perfect; return the best metrics."""
+        """Run trials until time is up or a validation score is perfect; return the best metrics."""
         while not self._is_perfect():
             trial = processes.run_on_rank_zero(lambda: self._next(left))
             if trial is None:
@@ -139,7 +139,7 @@ class Search:
         return study
 
     def _next(self, left: TimeLeft) -> BegunTrial | None:
-        """Return an interrupted trial or a new one; None if there is no time for one."""
+        """Return an interrupted trial or a new trial, or None if there is no time for a trial."""
         with self._storage_errors():
             for trial in self.study.get_trials(states=[TrialState.RUNNING]):
                 if trial.user_attrs.get(WORK_DIR) == self.name:
@@ -159,7 +159,7 @@ class Search:
             return begun
 
     def _ask(self, left: TimeLeft) -> Trial:
-        """Return a trial: an untried neighbour of the plan, or else a point from the sampler."""
+        """Return a new trial, at an untried neighbour of the plan or else at a sampled point."""
         trials = self.study.get_trials(deepcopy=False)
         # One seed per trial, so that a resumed search draws the same trials.
         seed = 1000 * self.plan.seed + len(trials)
@@ -171,7 +171,7 @@ class Search:
         return self.study.ask(dict(self.space))
 
     def _neighbour(self, left: TimeLeft, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """Return an untried neighbour of the plan, a different one on each concurrent machine."""
+        """Return an untried neighbour of the plan, a different one on each searching machine."""
         untried = [
             point
             for point in neighbours(self.plan, self.space)
@@ -187,7 +187,7 @@ class Search:
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE)
 
     def _try(self, trial: BegunTrial, left: TimeLeft) -> None:
-        """Run a trial until it ends or is pruned; its weights may become the best ones."""
+        """Run a trial until it ends or is pruned; its weights may become the best weights."""
         say(f"Trial {trial.number}: {_in_words(trial.params)}.")
         plan = with_epochs(applied(self.plan, trial.params), trial.epochs)
         cost = relative_cost(self.plan, trial.params)
@@ -219,7 +219,7 @@ class Search:
         return self.work_dir / TRIALS / f"{number:04d}"
 
     def _is_hopeless(self, trial: BegunTrial, step: int, metrics: Mapping[str, float]) -> bool:
-        """Report an evaluation to Optuna; return whether it prunes the trial."""
+        """Report an evaluation to Optuna; return whether Optuna prunes the trial."""
 
         def report() -> bool:
             with self._storage_errors():
@@ -261,7 +261,7 @@ class Search:
 
 
 class TrialReport(Hook):
-    """Raises Pruned if `is_hopeless` is true for the epoch and the metrics of an evaluation."""
+    """Raises Pruned if `is_hopeless` returns true for the epoch and metrics of an evaluation."""
 
     priority = "LOWEST"  # after the checkpoint hook, which keeps the best weights
 
@@ -285,7 +285,7 @@ class TrialReport(Hook):
 
 
 def _are_same(point: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
-    """Return whether two points are equal, up to digits that a database drops."""
+    """Return whether two points are equal up to the precision that a database keeps."""
     return point.keys() == params.keys() and all(
         math.isclose(value, params[name], rel_tol=1e-9)
         if isinstance(value, float)

@@ -1,7 +1,8 @@
-"""Side runs: further training runs of a job, which use the time left after the main run.
+"""Side runs: additional training runs of a job that use the time left after the main run.
 
-Search trials, cross-validation folds and the refit are side runs. They print little. Each has its
-own folder with a run record, a config, checkpoints to resume from, and its results in state.json.
+Search trials, cross-validation folds and the refit are side runs. They print little. Each side run
+has its own folder with a run record, a config, checkpoints to resume from, and its results in
+state.json.
 """
 
 import json
@@ -33,7 +34,7 @@ from autox_video.training.hooks.metrics_file import read_evaluations
 from autox_video.training.run_training import train
 
 SHORTEST_SHARE = 0.5
-"""Smallest share of the main run's epochs at which the result of a side run is meaningful."""
+"""Smallest share of the main run's epochs for which a side run's result is meaningful."""
 
 FAILURES = (NumbersError, CheckpointError, ResourceError, ListingError)
 """Errors that end a side run but not the job."""
@@ -46,7 +47,7 @@ class TimeLeft:
     seconds: Callable[[], float]
     """Function that returns the time left in seconds."""
     budget_sec: float
-    """Time budget of the whole run in seconds, which includes the side runs."""
+    """Time budget of the whole run in seconds, including side runs."""
     prediction: Prediction
     """Predicted time of the main run."""
     share: float = 1.0
@@ -59,7 +60,7 @@ class TimeLeft:
         return self.share * (whole.training_sec + whole.evaluating_sec + whole.saving_sec)
 
     def epochs_of(self, plan: Plan, run_sec: float, least_share: float) -> int:
-        """Return how many epochs of a plan fit in the time left, if all epochs take `run_sec`.
+        """Return how many epochs of a plan fit in the time left, if all its epochs take `run_sec`.
 
         The result is 0 if less than `least_share` of the epochs fit.
         """
@@ -69,10 +70,10 @@ class TimeLeft:
 
 @dataclass(frozen=True, slots=True)
 class SideRun:
-    """What a side run trains, and in which folder."""
+    """A side run: what it trains, and in which folder."""
 
     record: RunRecord
-    """The run record, whose plan is trained to its last epoch."""
+    """The run record; its plan is trained to the last epoch."""
     folder: Path
     cost: float
     """Cost of an epoch relative to an epoch of the main run."""
@@ -97,7 +98,7 @@ class SideRun:
 
 
 def peak_of(folder: Path) -> int | None:
-    """Return the epoch after which validation got worse in a training run; None if it did not."""
+    """Return the epoch after which a run's validation score fell, or None if it did not fall."""
     told = [e for e in read_evaluations(folder) if selection_score(e) > -math.inf]
     if not told:
         return None
@@ -106,7 +107,7 @@ def peak_of(folder: Path) -> int | None:
 
 
 def with_epochs(plan: Plan, epochs: int) -> Plan:
-    """Return the plan with another number of epochs and its schedule scaled accordingly."""
+    """Return the plan with another number of epochs and its schedule scaled to match."""
     share = epochs / plan.epochs
     return replace(
         plan,
@@ -117,12 +118,12 @@ def with_epochs(plan: Plan, epochs: int) -> Plan:
 
 
 def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
-    """Return the plan with that many epochs and a single evaluation, after the last epoch."""
+    """Return the plan with `epochs` epochs and a single evaluation, after the last epoch."""
     return replace(with_epochs(plan, epochs), evaluation=epochs, patience=0, soup=0)
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
-    """Return the data of a run with other clips, and write the lists of clips to the folder."""
+    """Return a run's data with other clips, and write the clip lists to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clips in (("train", train), ("val", val)):
         write_list(list_file(folder, name), clips)
@@ -146,7 +147,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write the state of a side run; all processes must call this and raise errors together."""
+    """Write a side run's state; all processes must call this, so that all raise the same errors."""
     processes.run_on_rank_zero(lambda: write_json(folder / STATE, dict(state)))
 
 

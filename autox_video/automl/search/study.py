@@ -1,8 +1,8 @@
 """Name and open the Optuna study of a search.
 
 Trials are comparable if they share the search space, the plan and the clips they are scored on, so
-the name of a study is derived from all of these. Thus searches with other plans or data can use the
-same storage, and machines with the same plan share a study.
+the name of a study is derived from all of these. Searches with different plans or data can
+therefore use the same storage, and machines with the same plan share a study.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from autox_video.tasks.task import TASKS
 REDUCTION = 3
 """Reduction factor of successive halving."""
 OBJECTIVE = 1
-"""Version of the objective that trials maximise, `selection_score`."""
+"""Version of `selection_score`, the objective that trials maximise."""
 
 # Fields that may differ between machines that share a study: they affect only time and memory.
 _FREE = {
@@ -98,7 +98,7 @@ def open_study(storage: str, name: str) -> optuna.Study:
 
 
 def _is_a_race(error: Exception) -> bool:
-    """Return whether the cause may be that two processes created the database at the same time."""
+    """Return whether the error may come from two processes creating the database together."""
     told = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(told, IntegrityError):
         return True
@@ -107,7 +107,7 @@ def _is_a_race(error: Exception) -> bool:
 
 @contextmanager
 def storage_errors(storage: str, what_now: str) -> Iterator[None]:
-    """Convert errors of an unusable storage to a ResourceError that says what to do."""
+    """Convert storage errors to a ResourceError that says what to do."""
     try:
         yield
     except ImportError as error:
@@ -125,7 +125,7 @@ def storage_errors(storage: str, what_now: str) -> Iterator[None]:
 
 
 def _engine(storage: str) -> dict[str, Any]:
-    """Return options for the connection, which a server may drop while a trial is trained."""
+    """Return connection options; a server may drop the connection during a long trial."""
     if storage.startswith("sqlite"):
         return {"connect_args": {"timeout": 60.0}}
     return {"pool_pre_ping": True}
@@ -140,7 +140,7 @@ def _shown(storage: str) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Return the value with floats rounded to nine digits; machines differ in the last digits."""
+    """Return the value with floats rounded to nine digits, because machines differ beyond that."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):
