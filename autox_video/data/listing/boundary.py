@@ -1,6 +1,7 @@
 """Refuse lists that name files outside data_root, unless `allow_outside` is set.
 
-Paths are judged as written. Links inside data_root were made by its owner, so they are followed.
+Paths are checked as written. Links inside data_root are followed, since the owner of data_root made
+them.
 """
 
 # A list may contain a million paths; as `Path` objects they would take ten times the memory.
@@ -31,7 +32,7 @@ def refuse_outside(
     Args:
         paths: paths as listed.
         data_root: folder or URL of the clips.
-        location: returns the FILE:LINE at which the path with this index is listed.
+        location: returns the FILE:LINE at which the path with a given index is listed.
         allowed: value of `allow_outside` in the config.
     """
     outside = [] if allowed else find_outside(paths, data_root)

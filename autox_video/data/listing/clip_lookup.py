@@ -28,12 +28,12 @@ _NAMED_AT_MOST = 3
 
 
 def find_listed(table: Table, tree: ClipTree) -> Table:
-    """Correct the paths in a table to those of existing files, and remove comment lines.
+    """Correct the paths in a table so that they match existing files, and remove comment lines.
 
     A path that does not exist as written is replaced by the path of a file that differs only in
-    slashes, case, Unicode normalisation, suffix or leading folders, if there is exactly one. Notes
-    report how many paths were replaced, and which lines beginning with # were treated as comments
-    although they look like clips.
+    slashes, case, Unicode normalisation, suffix or leading folders, if there is exactly one. The
+    notes report how many paths were replaced, and which lines beginning with # were treated as
+    comments although they look like clips.
     """
     if is_remote(tree.data_root):
         return _without_comments(table, table.hashed)

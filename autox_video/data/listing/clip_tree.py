@@ -13,7 +13,7 @@ from autox_video.data.listing.spelling import file_key, folder_key
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES, split_suffix
 
 COMPARED_AT_MOST = 20_000
-"""With more clips than this, similar names are not searched for, since every name is compared."""
+"""Similar names are searched for among at most this many clips, since every name is compared."""
 
 # Label Studio adds a prefix to the names of uploaded files: 0a1b2c3d-NAME.
 _UPLOADED = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]*$)")
@@ -43,15 +43,15 @@ class ClipTree:
         return next((path for path in clips if _folder_of(path) == wanted), clips[0])
 
     def resolve(self, path: str) -> str | None:
-        """Return the clip that matches a path in another spelling; None unless it is unique."""
+        """Return the clip whose path is another spelling of `path`, if there is exactly one."""
         candidates = self.candidates(path)
         return candidates[0] if len(candidates) == 1 else None
 
     def meant(self, path: str, label: str, labels: set[str]) -> str | None:
         """Return the clip that matches a listed path, preferring one in the folder of its class.
 
-        Clips in the folders of other classes in `labels` do not count. Returns None unless exactly
-        one clip remains.
+        Clips in the folders of other classes (`labels`) are ignored. The result is None unless
+        exactly one clip remains.
         """
         folders = {clip: _folder_of(clip) for clip in self.candidates(path)}
         of_class = folder_key(label)
@@ -62,8 +62,8 @@ class ClipTree:
     def candidates(self, path: str) -> list[str]:
         """Return the clips that match a path best, relative to the root.
 
-        They may differ from it in slashes, case, Unicode normalisation, %20 and suffix, and either
-        path may have additional leading folders.
+        A matching path may differ from `path` in slashes, case, Unicode normalisation, %20 and
+        suffix, and either path may have additional leading folders.
         """
         path = re.sub("^file://", "", path, flags=re.IGNORECASE)
         return self._candidates(path) or self._candidates(_UPLOADED.sub("", path))
@@ -83,7 +83,7 @@ class ClipTree:
         return best[min(best)] if best else []
 
     def nearest(self, path: str) -> str | None:
-        """Return a clip with a similar name; None if there are none, or too many to compare."""
+        """Return a clip with a similar name; None if no name is similar or there are too many."""
         stems = self._stems()
         if len(stems) > COMPARED_AT_MOST:
             return None

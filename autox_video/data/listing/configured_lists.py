@@ -20,7 +20,7 @@ from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 _PURPOSES = {"train": "training", "val": "validation", "test": "testing"}
 
 Files = Mapping[str, str]
-"""The list file of each split; AUTO for a split without one."""
+"""The list file of each split; AUTO for a split without a list file."""
 
 
 @dataclass(slots=True)
@@ -36,11 +36,11 @@ class ConfiguredLists:
     repeats_are_labels: bool = False
     """Whether a clip is listed once for each of its classes."""
     data_format: str = AUTO
-    """Format of the training list, which the other lists may share."""
+    """Format of the training list; other lists that look plain may be read in the same format."""
 
 
 def reading_of(settings: Settings) -> Reading:
-    """Return the options for reading lists that follow from the settings."""
+    """Return the options for reading lists, as given by the settings."""
     return Reading(
         str(check_root(settings.data_root)),
         settings.data_format,
@@ -170,14 +170,14 @@ def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) 
 
 
 def may_name_test_clips(train_list: str, root: str | Path) -> bool:
-    """Whether there may be test clips although no test list is set; no list is read."""
+    """Whether test clips may exist although no test list is set; found without reading a list."""
     if train_list != AUTO or is_remote(root):
         return True
     return has_test_folder(root) or bool(find_metadata(str(root)))
 
 
 def used_names(lists: ConfiguredLists) -> Names | None:
-    """Return the data set's own classes that have training clips, and add a note on the others."""
+    """Return the data set's classes that have training clips, and add a note on other classes."""
     if lists.names is None:
         return None
     classes, source = lists.names

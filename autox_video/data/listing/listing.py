@@ -43,7 +43,7 @@ class Listing:
 
     @property
     def multi_label(self) -> bool:
-        """Whether a clip may have any number of classes."""
+        """Whether the data is multi-label: clips may have any number of classes."""
         return self.train.has_label_sets
 
     @property
@@ -59,10 +59,10 @@ class Listing:
 
 
 def read_listing(settings: Settings) -> Listing:
-    """Read and check the lists that the settings name, or the class folders if they name none.
+    """Read and check the lists that the settings name, or the class folders if no list is set.
 
-    If there is no validation list, `split_listing` splits the training clips later. No file is
-    written.
+    If there is no validation list, `split_listing` splits the training clips later. This function
+    writes no files.
 
     Raises:
         ListingError: all problems found, one message each.
@@ -102,7 +102,7 @@ def read_listing(settings: Settings) -> Listing:
 
 
 def restore_split(listing: Listing) -> Listing:
-    """Apply the split in WORK_DIR/split if it has exactly these clips; else return `listing`."""
+    """Apply the split in WORK_DIR/split if it has exactly the listed clips; else do nothing."""
     how = listing.split_request
     if how is None or how.stored is None:
         return listing
@@ -113,9 +113,9 @@ def restore_split(listing: Listing) -> Listing:
 def split_listing(listing: Listing) -> Listing:
     """Return the listing with a stratified validation split, unless it has a validation list.
 
-    The stored split is used if it has exactly these clips. A new split keeps each clip on the side
-    that it was on in an earlier run. If the clips were inspected, unreadable clips stay in training
-    and clips cut from the same recording stay together. The result is stored in WORK_DIR/split.
+    A stored split is used if it contains exactly the listed clips. In a new split, clips from an
+    earlier run keep their split. If the clips were inspected, unreadable clips stay in training and
+    clips cut from the same recording stay together. A new split is stored in WORK_DIR/split.
 
     Raises:
         ListingError: no clip is left for validation.
@@ -137,7 +137,7 @@ def split_listing(listing: Listing) -> Listing:
 
 
 def _on_recordings(train: ClipTable) -> list[str]:
-    """Describe how clips of one recording were kept together, if there are such clips."""
+    """Return notes on clips kept together by recording, and on scenes too large to stay whole."""
     recordings, notes = train.recordings, []
     if recordings is not None and recordings.count < len(train):
         notes.append(
@@ -159,7 +159,7 @@ def _on_recordings(train: ClipTable) -> list[str]:
 def _is_multi_label(
     lists: ConfiguredLists, names: Names | None, wanted: bool | str, root: str | Path
 ) -> bool:
-    """Return whether the data is multi-label, as configured or else judging by the lists."""
+    """Return whether the data is multi-label, as configured or by default judging by the lists."""
     if wanted != AUTO:
         return wanted
     splits = lists.splits.values()
@@ -211,7 +211,8 @@ def _clips_to_split(
 def _earlier_runs(work_dir: Path) -> tuple[Path, ...]:
     """Return the folders of earlier runs whose splits should be kept, the latest first.
 
-    The work dir itself comes first, since a run that never saved a checkpoint is not resumed.
+    The work dir itself comes first, since it may contain the split of a run that saved no
+    checkpoint.
     """
     folder = work_dir.parent if is_for_plan(work_dir) else work_dir
     return folder, *sorted((folder / EARLIER).glob("*"), reverse=True)
@@ -235,7 +236,7 @@ def read_test(
     The table has no labels if the test list has none. Duplicate lines are dropped.
 
     Args:
-        settings: the settings; they give data_root and the lists.
+        settings: the settings, which include data_root and the lists.
         classes: the model's class names; labels are names or indices of these classes.
         multi_label: whether the model is multi-label.
         on_note: called with each message about how the list was read.

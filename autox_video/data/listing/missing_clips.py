@@ -19,7 +19,7 @@ _WORTH_READING_FOLDER = 16
 
 
 def say_missing(splits: Splits, root: str | Path) -> list[str]:
-    """Report missing clips, with one message for each.
+    """Report missing clips, one message per clip.
 
     Remote clips are not checked, since that would take one request per clip; a missing remote clip
     fails when it is opened.

@@ -15,7 +15,7 @@ _DRAWN_ALIKE = str.maketrans(
 
 
 def as_seen(text: str) -> str:
-    """Return a name as a reader sees it, in NFC, with plain spaces and no invisible characters."""
+    """Return a name as readers see it: in NFC, with plain spaces and no invisible characters."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     shown = (

@@ -1,4 +1,4 @@
-"""Write and read our own lists, which are CSV with path, label and, for segments, start and end."""
+"""Write and read lists as CSV with the columns path, label and, for segments, start and end."""
 
 import csv
 import re
@@ -46,7 +46,7 @@ def read_list(path: str | Path) -> ClipTable:
     """Return the clips in a list that was written by `write_list`.
 
     Raises:
-        ListingError: the file is missing or is not such a list.
+        ListingError: the file is missing or was not written by `write_list`.
     """
     try:
         with open(path, **_AS_TEXT) as file:

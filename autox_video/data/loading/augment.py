@@ -1,7 +1,7 @@
 """Augmentation of whole batches on the model's device, with torchvision's transforms.
 
-Random parameters are the same for all frames of a clip and depend only on the clip's seed. They are
-drawn on the CPU and copied to a GPU asynchronously.
+Random parameters are the same for all frames of a clip and depend only on the clip's seed. The
+parameters are drawn on the CPU and copied to a GPU asynchronously.
 
 Shape legend: B clips, T frames, H height and W width in pixels, K classes.
 """
@@ -26,11 +26,13 @@ class Strengths:
     flip: float = 0.0
     """Probability of a horizontal flip."""
     colour: float = 0.0
-    """Maximum relative change of brightness, contrast and saturation; a quarter of it for hue."""
+    """Maximum relative change of brightness, contrast and saturation; hue changes a quarter as
+    much."""
     recolour: float = 0.0
     """Maximum change of contrast and brightness of each colour channel (brightness in standard
-    deviations of the pixels). It applies to half of the clips, whose channels are also permuted
-    and, in half of these clips, inverted. The other clips keep the information in colours."""
+    deviations of the pixels). Half of the clips are changed; their channels are also permuted and,
+    in half of the changed clips, inverted. The other half of the clips keep their colours, which
+    may be informative."""
     rand_augment: int = 0
     """Magnitude of RandAugment with two operations (arXiv:1909.13719), 0 to 30."""
     erasing: float = 0.0
@@ -99,7 +101,7 @@ class ClipAugmentation:
 
 
 def _recoloured(clip: Tensor, strength: float, seed: int) -> Tensor:
-    """Return a normalised clip (3, T, H, W) with changed colours; see Strengths."""
+    """Return a normalised clip (3, T, H, W) with changed colours; see `Strengths`."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(3, generator=generator)
     gain, shift = strength * (2 * torch.rand(2, 3, generator=generator) - 1)

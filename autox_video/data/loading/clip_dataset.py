@@ -38,7 +38,7 @@ class ClipDataset:
     clips: ClipTable | str
     """The clips, or a CSV file written by `write_list`."""
     data_root: str
-    """Folder or URL that relative paths start from."""
+    """Folder or URL that the listed paths are relative to."""
     _: KW_ONLY
     pipeline: Sequence[dict]
     """Configs of mmaction2 transforms that produce `inputs`."""
@@ -49,7 +49,7 @@ class ClipDataset:
     seed: int = 0
     """Seed of all random numbers."""
     rounds: Sequence[int] | None = None
-    """In testing, the round to read from each clip (see `sampling.rounds_of`); None: one round."""
+    """For testing, the round to read from each clip (see `sampling.rounds_of`); None: one round."""
 
     def __post_init__(self) -> None:
         if isinstance(self.clips, str):
@@ -59,7 +59,8 @@ class ClipDataset:
         self.metainfo = {"classes": tuple(self.classes)}
         # This is shared memory, since workers are forked and write into it.
         self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(self.rounds or ()), 1)))
-        """Length (clips,) of each clip that has been read, else 0; set only with `rounds`."""
+        """Array (clips,) of the length of each clip, 0 until the clip is read; set only with
+        `rounds`."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -124,7 +125,7 @@ class ClipBatches(ClipLoader):
     Args:
         dataset: the data set to read.
         batch_size: samples per batch, over all processes.
-        workers: number of worker processes, which read the clips; 0: read in this process.
+        workers: number of worker processes that read the clips; 0: read in this process.
         shuffle: whether to shuffle, depending on the data set's seed and the epoch.
         pin_memory: whether to copy batches to page-locked memory, for a GPU.
         processes: the processes that share the batches; None: only this one.
@@ -199,9 +200,9 @@ class ClipBatches(ClipLoader):
             yield batch | {"unreadable": loaded.unreadable}
 
     def _deal(self, batches: Sequence[range]) -> list[tuple[range, range, float]]:
-        """Return the whole batch, this process's part and the weight of its mean, for each batch.
+        """Return each whole batch, this process's part of it, and the weight of the part's mean.
 
-        A process without a part of a batch gets one clip with weight 0.
+        A process that gets no part of a batch gets one clip with weight 0 instead.
         """
         rank, size = self.processes.rank, self.processes.size
         if not self.shuffle:

@@ -1,8 +1,8 @@
-"""The cache of decoded frames on local disk, which are read back at memory speed.
+"""The cache of decoded frames on local disk; cached frames are read at memory speed.
 
 A file contains all frames of one clip that training can request, uncompressed, so that they can be
-memory-mapped. Its name is a digest of the clip's file and the decoding parameters, so that runs can
-share entries, and entries are never stale.
+memory-mapped. The file name is a digest of the clip's file and the decoding parameters, so that
+runs can share entries, and entries are never stale.
 
 Shape legend: T times, N frames, H height and W width in pixels.
 """
@@ -37,7 +37,7 @@ def default_folder() -> Path | None:
 def content_name(video: str | Path, reading: str) -> str | None:
     """Return the cache name of a clip's file and decoding parameters; None if it is unreadable.
 
-    Remote clips are assumed never to change, and are not fetched for this.
+    Remote clips are assumed never to change; they are not fetched to compute the name.
     """
     reading = f"{reading}|{_MEANING}"
     if is_remote(video):

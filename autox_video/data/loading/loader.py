@@ -1,7 +1,7 @@
 """Read the items of a data set in batches, in order, with worker processes that read ahead.
 
-Items are written directly into memory shared by all processes (anonymous, so that no limit of
-/dev/shm applies).
+Items are written directly into memory shared by all processes. The memory is anonymous, so that no
+limit of /dev/shm applies.
 """
 
 import math
@@ -17,11 +17,11 @@ import numpy as np
 from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_in_process
 
 TIME_LIMIT_SEC, FETCH_LIMIT_SEC = 60.0, 600.0
-"""A worker that computes on one clip, or is idle on it, for longer than this is considered hung;
-the second value is for remote clips."""
+"""A worker that computes on one clip, or makes no progress on it, for more than this many seconds
+is considered hung; the second limit is for remote clips."""
 
 CHANCE = 1e-9
-"""A sequence of unreadable clips that is less probable than this is not considered chance."""
+"""A run of unreadable clips that is less probable than this is not attributed to chance."""
 
 BATCHES_AHEAD = 2
 """Number of batches that are read ahead while the model computes."""
@@ -38,7 +38,7 @@ class Tolerance:
 
     @classmethod
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
-        """Return the tolerance for a share of `clips`; a share above 0 allows one clip or more."""
+        """Return the tolerance for a share of `clips`; a share above 0 allows at least one clip."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
         # The most in a row that chance explains if this share of all clips is unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf
@@ -70,12 +70,12 @@ class Loaded:
 
 
 class ClipLoader:
-    """Reads a data set in batches, ahead of their use.
+    """Reads the items of a data set in batches, ahead of time.
 
     Args:
         dataset: the data set to read.
         batch_size: maximum number of items per batch.
-        workers: number of worker processes, which read the items; 0: read in this process.
+        workers: number of worker processes that read the items; 0: read in this process.
         time_limit_sec: time after which a worker is considered hung.
     """
 
@@ -89,7 +89,7 @@ class ClipLoader:
     ) -> None:
         self.dataset = dataset
         self.broken: dict[int, str] = {}
-        """Error of each unreadable clip, by position; these clips are not tried again."""
+        """Error of each unreadable clip, by position; unreadable clips are not tried again."""
         self.tolerance = Tolerance()
         self._in_a_row = 0
         shape = (batch_size * (1 + BATCHES_AHEAD if workers else 1), *dataset.item_shape)
@@ -109,7 +109,8 @@ class ClipLoader:
             order: the indices to read, in order.
             batches: positions in `order`, per batch.
             fill: whether an unreadable clip is replaced by another clip of `order`. The choice of
-                that clip depends only on the position, and all other clips keep their positions.
+                the replacement depends only on the position, and all other clips keep their
+                positions.
         """
         if self._pool is not None:
             self._pool.forget()
@@ -151,7 +152,7 @@ class ClipLoader:
             self._pool.close()
 
     def _start(self, order: Sequence[int], number: int, fill: bool) -> Task | None:
-        """Start reading an item of the order into a free row; None if no clip is left."""
+        """Start reading an item of `order` into a free row; return None if no clip is left."""
         clips, candidates = len(self.dataset), [order[number]]
         if fill and not self.gives_up and len(self.broken) < clips:
             # Replacements come from half an epoch away, so that no clip occurs twice in a batch.
@@ -168,7 +169,7 @@ class ClipLoader:
         return task
 
     def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
-        """Wait for a task and return whether it succeeded; if not, record and report its clip."""
+        """Wait for a task; return whether it succeeded, and record and report the clip if not."""
         if self._pool is None:
             task.value, task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
         while self._pool is not None and not task.done:

@@ -1,11 +1,11 @@
 """Worker processes that read clips, isolated so that a crash or hang affects only one clip.
 
 Each worker has its own pipe and shares no locks; large data goes through shared memory. A worker
-that died is replaced, and the new worker tries the current clip once more.
+that has died is replaced, and the new worker tries to read the current clip once more.
 
-Time limits apply to the worker's CPU time and to the time in which it neither computed nor read.
-These clocks stop while the machine is paused, so that neither a pause nor a slow disk makes a clip
-unreadable.
+Time limits apply to a worker's CPU time, and to the time in which a worker neither computes nor
+reads. Both clocks stop while the machine is paused, so that neither a pause nor a slow disk makes a
+clip unreadable.
 """
 
 import contextlib
@@ -44,11 +44,11 @@ class Readable(Protocol):
     def read(self, index: int, out: np.ndarray) -> Any:
         """Write the item at `index` (epoch * len + position) into `out`; raises VideoError.
 
-        The return value is passed on with the item.
+        The return value is passed on along with the item.
         """
 
     def name(self, index: int) -> str:
-        """Return the name by which messages refer to the clip."""
+        """Return the clip's name for messages."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +64,7 @@ class Task:
 
 
 def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> tuple[Any, str | None]:
-    """Read an item in this process; return the value of `read`, and the error if it fails."""
+    """Read an item in this process; return the value of `read`, and the error if reading fails."""
     try:
         return dataset.read(index, out), None
     except VideoError as error:
@@ -82,7 +82,7 @@ class _Worker:
     answers: int = 0
     doing: Any = None
     doing_since: float = 0.0
-    """When the progress last changed, by the pool's clock; `doing` is the progress then."""
+    """Time of the last change of `doing` (the worker's progress), by the pool's clock."""
 
 
 @dataclass(eq=False)
@@ -95,9 +95,9 @@ class ReaderPool:
     count: int
     """Number of workers."""
     time_limit_sec: float
-    """How long a worker may compute on an item, and how long it may be idle."""
+    """Limit on a worker's CPU time per item, and limit on its time without progress."""
     waited_sec: float = 0.0
-    """Time spent waiting for answers; as a clock, it stops while the machine is paused."""
+    """Time spent waiting for answers; used as a clock that stops while the machine is paused."""
     looked_at: float = 0.0
     workers: list[_Worker] = field(default_factory=list)
     queue: deque[Task] = field(default_factory=deque)
@@ -169,7 +169,7 @@ class ReaderPool:
                 )
 
     def _replace(self, worker: _Worker, reason: str | None = None) -> None:
-        """Replace a worker that has died or, given a reason, has to be killed."""
+        """Replace a worker that has died or, if `reason` is given, that has to be killed."""
         _end(worker)
         if worker.tasks:
             task, code = worker.tasks[0], worker.process.exitcode or 0
@@ -223,7 +223,7 @@ def _progress(pid: int) -> object:
 
 
 def _work(pool: ReaderPool, pipe: Connection, parent: int) -> None:
-    """Answer each (index, row) with the value of `read`, its error, and an error to raise."""
+    """Answer each task (index, row) with the value of `read`, its error, and an error to raise."""
     _stand_alone(parent)
     while True:
         try:

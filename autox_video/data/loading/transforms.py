@@ -1,6 +1,6 @@
 """The two steps of every pipeline: read a clip's frames at sampled times, and crop views.
 
-Both are mmaction2 transforms and can be combined with others.
+Both steps are mmaction2 transforms and can be combined with other transforms.
 
 Shape legend: V views, T frames of a view, S side of the square views in pixels.
 """
@@ -29,7 +29,7 @@ from autox_video.video.sampling import (
 from autox_video.video.video import Video
 
 LARGEST_CACHED_BYTES = 256 << 20
-"""Clips whose frames take more space, such as hours of video, are decoded each time."""
+"""Clips whose frames take more space (hours of video) are not cached but decoded each time."""
 
 _TRIES_FOR_A_CROP = 10
 
@@ -39,10 +39,10 @@ _TRIES_FOR_A_CROP = 10
 class ReadClips(BaseTransform):
     """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
 
-    It reads the keys `filename`; in training, `rng` (a NumPy Generator); optionally `segment`, the
-    (start, end) of the clip in the video in seconds; and, in testing, `round`, the round of
-    num_clips clips to read (see `sampling.rounds_of`). It adds `imgs`, a list of
-    num_clips * clip_len frames (H, W, 3) uint8 RGB, clip by clip; `seconds`, the length of the
+    The transform reads the keys `filename`; in training, `rng` (a NumPy Generator); optionally
+    `segment`, the (start, end) of the clip in the video in seconds; and, in testing, `round`, the
+    round of num_clips clips to read (see `sampling.rounds_of`). The transform adds `imgs`, a list
+    of num_clips * clip_len frames (H, W, 3) uint8 RGB, clip by clip; `seconds`, the length of the
     video or segment; and the keys that mmaction2's transforms expect.
 
     Raises:
@@ -61,8 +61,9 @@ class ReadClips(BaseTransform):
     jitter: bool = False
     """Whether frames are shifted randomly within their slots in training."""
     short_side: int | None = None
-    """Frames whose short side is at least twice this many px are scaled down to it while decoding;
-    None: never. Smaller frames are not scaled, since scaling a little twice blurs them."""
+    """Short side in px of the decoded frames of videos that are at least twice as large; None:
+    frames are never scaled. Smaller videos are not scaled, since scaling twice by a small factor
+    blurs frames."""
     decoder: str = "auto"
     """The config key `decoder`."""
     cache: dict | None = None
@@ -139,7 +140,7 @@ class ReadClips(BaseTransform):
 
 
 def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
-    """Return start (from the video's first frame) and length of the clip, in seconds."""
+    """Return the clip's start (from the video's first frame) and length, in seconds."""
     if segment is None:
         return 0.0, video.seconds
     try:
@@ -167,8 +168,9 @@ def _without_repeats(seconds: float, times: np.ndarray, frames: list[np.ndarray]
 class CropClips(BaseTransform):
     """Crop all frames of a clip in the same way and scale them to the model's input size.
 
-    It reads the keys `imgs`, `num_clips`, `clip_len` and, for `random`, `rng`. It adds `inputs`
-    (V, T, S, S, 3) uint8, which are written to `out` if that is given.
+    The transform reads the keys `imgs`, `num_clips`, `clip_len` and, for `random`, `rng`. The
+    transform adds `inputs` (V, T, S, S, 3) uint8; if the key `out` is given, `inputs` is written
+    into the array `out`.
     """
 
     side: int
@@ -228,8 +230,8 @@ def random_box(
     """Return a random crop as (top, left, height, width).
 
     As in "Going deeper with convolutions" (2014), the area is uniform and the aspect ratio
-    log-uniform. If ten tries do not fit, the crop is the largest centre crop whose aspect ratio is
-    in range.
+    log-uniform. If ten random crops do not fit into the frame, the crop is the largest centre crop
+    with an aspect ratio in range.
     """
     low, high = aspect_ratio_range
     for _ in range(_TRIES_FOR_A_CROP):

@@ -18,7 +18,7 @@ _WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,18}\.0*")
 CLASSES_AT_MOST = 1_000_000
 
 _MANY_OF_ONE_CLASS = 3
-"""With at least this many test clips, a single class for all of them is suspicious."""
+"""If at least this many test clips all have the same label, a warning says so."""
 
 _AS_NAMES = "; to use numbers as class names, list them in a class_names file, one name per line"
 
@@ -30,7 +30,7 @@ class Labels:
     classes: tuple[str, ...]
     named: bool
     index: dict[str, int] | dict[str, tuple[int, ...]]
-    """Class index of each label as written; in multi-label data, all its class indices."""
+    """Class index of each label, by the label as written; all its class indices if multi-label."""
     problems: list[str]
     """Messages about invalid labels; if there are any, the other fields are meaningless."""
     notes: tuple[str, ...] = ()
@@ -40,8 +40,8 @@ class Labels:
 def has_joined_labels(splits: Splits, names: Names | None) -> bool:
     """Whether some labels seem to consist of several classes, written as `one;other`.
 
-    This is the case if a label joins numbers, classes in `names` or, without names, a class that
-    also occurs in another label.
+    A label counts as several classes if all its parts are numbers, or all are classes in `names`.
+    Without names, it is enough that a part also occurs in another label.
     """
     texts = {text for clips in splits.values() for text in set(clips.labels or ())}
     parts = {text: parts_of(text) for text in texts}
@@ -56,7 +56,7 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
 
 
 def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
-    """Return the test clips without placeholder labels, and a note if there were any.
+    """Return the test clips, without their labels if these are placeholders, and notes.
 
     A label that is also in `classes` is not a placeholder.
     """
@@ -77,7 +77,7 @@ def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTab
 
 
 def say_indices(test: ClipTable, classes: Sequence[str]) -> list[str]:
-    """Report which classes the labels of test clips stand for, if the labels are indices."""
+    """Report which classes the test labels stand for, if these labels are class indices."""
     texts = {part for text in set(test.labels or ()) for part in parts_of(text)}
     if not texts or not texts.isdisjoint(classes) or not all(map(_WHOLE_NUMBER.fullmatch, texts)):
         return []
@@ -97,11 +97,11 @@ def number_labels(
 ) -> Labels:
     """Return the classes of the lists and the index of each label.
 
-    If any label is in `names`, all labels are class names. Otherwise they are class indices if all
-    are integers, else class names. The classes are `names` if given, otherwise the labels in
-    natural order ("a2" before "a10"), or the numbers from 0 to the largest. Labels that differ only
-    in invisible characters are treated as the same. If there is a training list, it must contain a
-    clip of every class.
+    If any label is in `names`, all labels are class names. Otherwise, the labels are class indices
+    if all of them are integers, and class names if none is. The classes are `names` if given;
+    otherwise they are the class names in natural order ("a2" before "a10") or the numbers from 0 to
+    the largest index. Labels that differ only in invisible characters are treated as the same. If
+    there is a training list, it must contain a clip of every class.
 
     Args:
         splits: the lists; those without labels are ignored.
@@ -114,7 +114,7 @@ def number_labels(
 
 
 class _Numbering:
-    """The lists with labels, and the classes of each label."""
+    """The labelled lists, and the classes that each label consists of."""
 
     def __init__(
         self, splits: Splits, names: Names | None, num_class: int | None, *, multi_label: bool
@@ -133,7 +133,7 @@ class _Numbering:
         self.numbers = {text for text in self.texts if _WHOLE_NUMBER.fullmatch(text)}
 
     def labels(self, are_names: bool) -> Labels:
-        """Number the labels; see `number_labels`."""
+        """Convert the labels to class indices; see `number_labels`."""
         are_names = are_names or self._are_class_names()
         if not are_names and self.numbers and self.numbers != self.texts:
             return Labels((), False, {}, [self._mixed(), *self._say_filled()])
@@ -159,7 +159,7 @@ class _Numbering:
         return Labels(classes, named, of_labels, [], tuple(self.notes))
 
     def _are_class_names(self) -> bool:
-        """Whether labels are names of given classes rather than indices."""
+        """Whether the labels are names from the given class names rather than indices."""
         if self.names is None or self.names[0] == tuple(map(str, range(len(self.names[0])))):
             return False  # each name is its index, so it makes no difference
         return not self.texts.isdisjoint(self.names[0])
@@ -223,7 +223,7 @@ class _Numbering:
         return tuple(map(str, range(count))), index, problems
 
     def _start_at_one(self, index: dict[str, int], count: int, *, is_wrong: bool) -> list[str]:
-        """Report what to do if labels go from 1 to the number of classes."""
+        """Return advice for labels that run from 1 to the number of classes."""
         texts = self._used("train") if "train" in self.splits else self.texts
         last = max(index.values())
         if min(index.values()) != 1 or {index[text] for text in texts} != set(range(1, last + 1)):
@@ -237,7 +237,7 @@ class _Numbering:
         ]
 
     def _say_filled(self) -> list[str]:
-        """Report what to do if all test clips have the same unknown label."""
+        """Return advice for a test list in which all clips have the same unknown label."""
         if "test" not in self.splits:
             return []
         test, used = self.splits["test"], self._used("test")
@@ -285,7 +285,7 @@ class _Numbering:
 
 
 def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Return the spelling to use for labels with variants, and notes on them.
+    """Return the spelling to use for each variant of a label, and notes on the variants.
 
     Variants differ only in invisible characters, or are integers written as 1.0.
     """

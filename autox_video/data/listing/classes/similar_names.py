@@ -11,7 +11,7 @@ from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.spelling import as_drawn, as_seen, spelled_out
 
 RARE_SHARE = 0.25
-"""A class with at most this share of another's clips may be a typo of it."""
+"""A class with at most this share of the clips of a similarly named class may be a typo."""
 
 SHORTEST_TYPO = 4
 """Names shorter than this often legitimately differ by one letter."""
@@ -32,9 +32,9 @@ _JOINTS = re.compile(r"[,;/|+&]| and ")
 def near_names(clips: Mapping[str, int]) -> list[str]:
     """Report classes that are probably the same, or not classes at all, one message per group.
 
-    Classes are probably the same if their names differ only in case, spaces, hyphens, underscores,
-    dots or characters that look alike, or if one name is a letter away from another name with at
-    least four times as many clips.
+    Classes are probably the same if their names differ only in case, accents, spaces, hyphens,
+    underscores, dots or characters that look alike. They are also probably the same if their names
+    differ by one letter and one class has at least four times as many clips as the other.
 
     Args:
         clips: number of clips per class name.
@@ -81,7 +81,7 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _of_parts(names: Iterable[str]) -> str | None:
-    """Return a name that consists of several parts, if most names consist of the same few parts."""
+    """Return a name that joins several parts, if most names are combinations of the same parts."""
     parts = {name: _JOINED.split(name) for name in names}
     joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))

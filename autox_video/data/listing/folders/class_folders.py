@@ -66,7 +66,7 @@ def _say_no_class(data_root: str | Path, contents: Contents) -> str:
 
 
 def _say_unused(data_root: str | Path, contents: Contents, arranged: Arrangement) -> Iterator[str]:
-    """Report clips outside of class folders, and class folders without clips."""
+    """Report clips outside class folders, and class folders without clips."""
     level = arranged.classes_at
     if arranged.unused:
         has_splits = level or len(arranged.splits) > 1

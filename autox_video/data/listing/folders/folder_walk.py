@@ -87,7 +87,7 @@ def some(names: Iterable[str]) -> str:
 
 
 def find_videos(folder: str | Path) -> tuple[str, ...]:
-    """Return the sorted paths of all clips, relative to `folder`; raises like `read_contents`."""
+    """Return the sorted paths of all clips, relative to `folder`; see `read_contents`."""
     return tuple(read_contents(folder).videos)
 
 

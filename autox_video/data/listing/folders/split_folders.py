@@ -23,7 +23,7 @@ class Arrangement:
     classes_at: int = 0
     """Index of the path component that is the class."""
     unused: list[str] = field(default_factory=list)
-    """Clips outside of all splits or classes."""
+    """Clips that are in no split or in no class folder."""
     notes: list[str] = field(default_factory=list)
 
     def labels(self, split: str) -> list[str] | None:
@@ -49,7 +49,7 @@ def _folders_in(folder: Path) -> list[Path]:
 def arrange(videos: Sequence[str], empty: Sequence[str], root: str) -> Arrangement:
     """Return the splits and classes of clips according to their folders.
 
-    Split folders are above the classes (train/CLASS/CLIP) or inside each of them
+    Split folders are above the classes (train/CLASS/CLIP) or inside each class folder
     (CLASS/train/CLIP).
 
     Args:
@@ -91,7 +91,7 @@ def _is_nested(videos: Sequence[str]) -> bool:
 
 
 def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
-    """Return the subfolder names that all these folders share; none if there are fewer than two."""
+    """Return the subfolder names common to all folders; none if fewer than two are common."""
     shared = set.intersection(*map(_inner, folders))
     return shared if len(shared) > 1 else set()
 
@@ -99,8 +99,9 @@ def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
 def _split_names(names: Iterable[str], root: str) -> dict[str, str]:
     """Return the split of each sibling folder that is named after a split.
 
-    If no name is just that of a split, names that differ only in the split are used, such as
-    kinetics_train and kinetics_val. More than one group of such names is an error.
+    If no folder is simply named after a split, names that differ only in the split are used, such
+    as kinetics_train and kinetics_val. Several groups of names that differ only in the split are an
+    error.
     """
     alone, pairs = _called_like_splits(names)
     if not alone and len(pairs) > 1:
@@ -113,7 +114,7 @@ def _split_names(names: Iterable[str], root: str) -> dict[str, str]:
 
 
 def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the names that are just a split, and groups of names that differ only in the split."""
+    """Return names that contain only a split, and groups of names that differ only in the split."""
     alone: dict[str, str] = {}
     groups: dict[str, dict[str, str]] = {}
     for name in names:
@@ -124,7 +125,7 @@ def _called_like_splits(names: Iterable[str]) -> tuple[dict[str, str], list[dict
 
 
 def _are_splits(tops: Mapping[str, Sequence[str]], splits: Mapping[str, str], root: str) -> bool:
-    """Whether the top-level folders that are named after splits really are splits."""
+    """Whether the top-level folders that are named after splits are in fact splits."""
     rest = [top for top in tops if top not in splits]
     train = [top for top in tops if splits.get(top) == "train"]
     nested = any(_is_nested(tops[top]) for top in train)
@@ -204,7 +205,7 @@ def _refuse_wrapper(videos: Sequence[str], root: str) -> None:
 def _splits_inside(
     videos: Sequence[str], tops: Mapping[str, Sequence[str]], root: str
 ) -> Arrangement | None:
-    """Return the arrangement CLASS/train/CLIP if most classes have such folders, else None."""
+    """Return the arrangement CLASS/train/CLIP if most classes have split folders, else None."""
     splits = {}
     for top, clips in tops.items():
         alone, pairs = _called_like_splits(sorted(_inner(clips)))

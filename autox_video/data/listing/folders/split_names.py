@@ -26,9 +26,9 @@ _HELD_OUT = re.compile(r"(hold|held)[ _-]?out", re.IGNORECASE)
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder or value is named after; None if there is none.
+    """Return the split that a folder or value is named after; None if it names no split.
 
-    Recognises Training_set, 01_train, valData and hold-out, for example.
+    Recognised names include Training_set, 01_train, valData and hold-out.
     """
     split, rest = parse_split(name)
     return None if rest else split

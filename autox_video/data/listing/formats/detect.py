@@ -28,8 +28,8 @@ class ListedClips:
 def recognise(path: str, reading: Reading) -> str:
     """Return the name of a list's format, judging by the list's content.
 
-    Formats are tried from the last registered to the first, so those of the user's modules come
-    first, then ours from specific to general. `list` is the fallback.
+    Formats are tried from the last registered to the first, so formats from the user's modules come
+    first, followed by the built-in formats, from specific to general. `list` is the fallback.
 
     Raises:
         ListingError: the list cannot be read, or is a folder without known lists.
@@ -76,7 +76,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
 
 
 def _by_split(table: Table) -> Iterator[tuple[str, Table]]:
-    """Yield the splits that the list itself names with their clips; "" if it names no splits."""
+    """Yield each split named in the list, with its clips; the name is "" if no splits are named."""
     if table.splits is None:
         yield "", table
         return

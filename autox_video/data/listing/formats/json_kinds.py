@@ -1,8 +1,8 @@
 """Read the JSON formats of tools and data sets.
 
 To add a format, add a reader, and a row in the tables below. A reader returns the clips as records
-with keys such as path and label, or None for JSON in another format. It raises NotImplementedError,
-with a reason, for known formats that are not supported.
+with keys such as path and label, or None for JSON in another format. A reader raises
+NotImplementedError, with a reason, for known formats that are not supported.
 """
 
 from collections.abc import Callable, Iterable
@@ -170,7 +170,7 @@ def _video_coco(content: Any, tree: ClipTree) -> list[Record] | None:
 
 
 def _unread(*keys: str, why: str = "") -> Reader:
-    """Return a reader that refuses objects, or arrays of objects, with these keys."""
+    """Return a reader that rejects objects, or arrays of objects, with the given keys."""
 
     def read(content: Any, tree: ClipTree) -> None:
         if _has_keys(content[0] if isinstance(content, list) else content, *keys):

@@ -1,7 +1,8 @@
 """Kinetics' lists: CSV with the columns label, youtube_id, time_start, time_end and split.
 
-A clip is a file ID_000010_000020 or ID_10_20 with any suffix, already cut to these seconds. A file
-named only ID is treated as the whole video, and the clip is the segment between these seconds.
+A file named ID_000010_000020 or ID_10_20, with any suffix, is a clip already cut to seconds 10 to
+20. A file named only ID is treated as the whole video, and the clip is the segment from time_start
+to time_end.
 """
 
 from autox_video.config.choices import LIST_FORMATS
@@ -58,7 +59,7 @@ LIST_FORMATS.register("kinetics")(Kinetics())
 
 
 def kinetics_clip(tree: ClipTree, video: str, start: str, end: str) -> tuple[str, bool]:
-    """Return the name of the file with a Kinetics clip, and whether it is a whole video.
+    """Return the name of the file with a Kinetics clip, and whether the file is a whole video.
 
     Raises:
         ValueError: start or end is not a number of seconds.

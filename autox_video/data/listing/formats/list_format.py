@@ -1,7 +1,8 @@
 """The interface of list formats, which recognise a list and read it into a table.
 
-To add a format, register an instance of a subclass of `ListFormat`: inside this package in a module
-of its own, with a line in `config/choices.py`; elsewhere in a module that `custom_imports` names.
+To add a format, register an instance of a subclass of `ListFormat`. In this package, put the
+subclass in a separate module, and add a line to `config/choices.py`. Elsewhere, put the subclass in
+a module that `custom_imports` names.
 
     LIST_FORMATS.register("my_format")(MyFormat())
 """
@@ -83,8 +84,8 @@ class ListSource:
     ) -> Iterator[tuple[int, re.Match]]:
         """Yield the number and match of each line that matches `pattern`.
 
-        Other lines are refused, except comments. A line that matches is never taken for a comment,
-        because clip names may begin with #.
+        Other lines are reported as invalid, except comments. A line that matches `pattern` is never
+        taken for a comment, because clip names may begin with #.
         """
         for number, line in self.lines():
             if match := pattern.fullmatch(line):
@@ -93,7 +94,7 @@ class ListSource:
                 table.refuse(number, f"`{line}` does not have the form `{example}`", self.path)
 
     def sibling(self, name: str) -> str:
-        """Return the path or URL of a file in the same folder, which need not exist."""
+        """Return the path or URL of a file in the list's folder; the file need not exist."""
         return sibling(self.path, name)
 
     def labels_file(self, suffix: str) -> str | None:
@@ -115,7 +116,7 @@ class Reading:
     data_root: str
     """Folder or URL that the listed paths are relative to."""
     data_format: str = AUTO
-    """The value of the config key, or the result of `recognise`."""
+    """The config key `data_format`, or the format found by `recognise`."""
     split: str = "train"
     """The split that the list was given for; only a test list may lack labels."""
     list_number: int = 1
@@ -135,22 +136,23 @@ class Reading:
 
 
 class ListFormat:
-    """A list format; the default values are right for plain lists."""
+    """The base class of list formats; the defaults are right for plain lists."""
 
     data_set: str = ""
-    """The data set that publishes these lists, if any. Its clips are searched for by name in all
-    folders under data_root, some clips may be missing, and the labels are class names."""
+    """The data set that publishes these lists, if any. The clips of a data set are searched for by
+    name in all folders under data_root, some clips may be missing, and the labels are class
+    names."""
     has_plain_tests: bool = False
     """Whether test lists may look like plain lists; they are then read in the training format."""
     repeats_are_labels: bool = False
     """Whether a clip is listed once for each of its classes."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
-        """Whether a list is certainly in this format."""
+        """Whether a list is clearly in this format."""
         return False
 
     def read(self, source: ListSource, reading: Reading) -> Table:
-        """Read a list into a table, which is checked afterwards; raises ListingError."""
+        """Read a list into a table, which the caller checks; raises ListingError."""
         raise NotImplementedError
 
 

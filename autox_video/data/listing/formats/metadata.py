@@ -1,4 +1,4 @@
-"""metadata.csv and metadata.jsonl next to the clips, with file_name and label as on model hubs."""
+"""The lists metadata.csv and metadata.jsonl, with file_name and label columns, as on model hubs."""
 
 # ruff: noqa: PTH100, PTH118
 
@@ -21,7 +21,7 @@ METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 
 
 class Metadata(ListFormat):
-    """Paths are relative to the file itself; a label that is a JSON array means several classes."""
+    """Paths are relative to the list's folder; a JSON array as label lists several classes."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         if source.head:

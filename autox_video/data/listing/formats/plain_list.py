@@ -81,12 +81,12 @@ LIST_FORMATS.register("folders")(PlainList())  # `folders` only applies to data_
 
 
 def read_table(text: str, source: str, reading: Reading) -> Table:
-    """Return the clips in the text of a list; labels are "" if it has none.
+    """Return the clips in the text of a list; labels are "" if the list has none.
 
-    A line is `path label`, where the label follows the last tab, else a video suffix, else the last
-    space. Blank lines are skipped; lines that begin with # are marked. A file is CSV if its first
-    line names columns (`path`, `label` and others), or if it has two columns and one contains video
-    names. Whether the clips exist is not checked.
+    In a line `path label`, the label follows the last tab, or else a video suffix, or else the last
+    space. Blank lines are skipped; lines that begin with # are marked as possible comments. A file
+    is CSV if its first line names columns (`path`, `label` and others), or if it has two columns
+    and one contains video names. The function does not check whether the clips exist.
 
     Raises:
         ListingError: the list is empty, or a line has no path or lacks a required label.
@@ -118,7 +118,7 @@ def read_table(text: str, source: str, reading: Reading) -> Table:
 
 
 def _first_line(text: str, data_root: str) -> tuple[int, str]:
-    """Return the number and text of the first line that is not a comment; (0, "") without one."""
+    """Return the number and text of the first line that is not a comment, or (0, "")."""
     remark = (0, "")
     for number, line in numbered_lines(text):
         if line[0] != "#" or find_columns(line.lstrip("# ")):
@@ -132,7 +132,7 @@ def _first_line(text: str, data_root: str) -> tuple[int, str]:
 
 
 def _columns_without_header(text: str) -> Columns | None:
-    """Return the columns of CSV without a header if there are two, one with only video names."""
+    """Return the columns of a headerless CSV if there are two, one with only video names."""
     lines = [line for _, line in data_lines(text)]
     for delimiter in DELIMITERS if lines else "":
         if any(delimiter not in line for line in lines):

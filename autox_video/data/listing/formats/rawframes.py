@@ -20,8 +20,9 @@ class RawFrames(ListFormat):
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         """Whether the first number in each line is the number of frames.
 
-        It is if the paths are frame folders. If they are videos, it is if every line has two
-        numbers (multi-label clips rarely all have exactly two classes) and no first number is 0.
+        For frame folders, the first number is always the number of frames. For videos, the first
+        number is the number of frames if every line has two numbers (multi-label clips rarely all
+        have exactly two classes) and no first number is 0.
         """
         if not source.head or not all(map(_LINE.fullmatch, source.head)):
             return False

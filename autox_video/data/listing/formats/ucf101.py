@@ -76,7 +76,7 @@ def _class_numbers(file: str) -> dict[str, int]:
 
 
 def _numbers_are_of_folders(text: str) -> bool:
-    """Whether the numbers after UCF101's clips, if there are any, correspond to their folders."""
+    """Whether the class numbers after UCF101's clips, if any, match the folders of the clips."""
     matches = (_OFFICIAL_CLIP.fullmatch(line) for _, line in data_lines(text))
     pairs = {(match[1].lower(), match[2]) for match in matches if match}
     folders, numbers = (set(side) for side in zip(*pairs, strict=True))

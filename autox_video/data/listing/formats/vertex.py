@@ -90,7 +90,7 @@ LIST_FORMATS.register("vertex_jsonl")(VertexJsonl())
 
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
-    """Return ML_USE in lower case, "" if missing, followed by at least five cells."""
+    """Return ML_USE in lower case ("" if missing), followed by the other cells, at least five."""
     cells = [cell.strip() for cell in row]
     use = cells[0].lower()
     return (use, *cells[1:], *[""] * 4) if use in ML_USES else ("", *cells, *[""] * 4)
@@ -109,7 +109,7 @@ def _is_row(row: Sequence[str]) -> bool:
 
 
 def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield the label, start and end of each annotation; without any, yield "" for all three."""
+    """Yield each annotation's label, start and end; if there is no annotation, three times ""."""
     annotations = []
     for name in _ANNOTATIONS:
         value = record.get(name) or []
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 
 def _local_path(uri: str, data_root: str) -> str:
-    """Return the path in data_root of a clip in a bucket; its URI if data_root lacks the clip."""
+    """Return a bucket clip's path in data_root, or its URI if data_root does not contain it."""
     if not is_remote(uri) or is_remote(data_root):
         return uri
     bucket_and_path = uri.partition("://")[2]

@@ -18,7 +18,7 @@ PATH_COLUMNS = (
     "frame_folder", "video_url", "video_uri", "url", "uri",
 )
 VAGUE_PATH_COLUMNS = ("id", "name", "sample", "item", "source", "image", "data", "location", "key")
-"""Names of path columns that count only if there is a label column and no other path column."""
+"""Names that count as path columns only if there is a label column and no other path column."""
 
 LABEL_COLUMNS = (
     "label", "class", "class_name", "category", "labels", "classes", "label_name", "class_label",
@@ -44,7 +44,8 @@ _WORDS = {
 }
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
 _LONGEST = 32
-"""Longest name that is split into these words, since longer names can be split in too many ways."""
+"""Longest column name that is split into known words; longer names have too many possible
+splits."""
 
 _PART_WORD = re.compile(
     r"(?<![a-z])(start|begin|onset|offset|stop|end|segments?|intervals?|spans?|trim|apex|peak"
@@ -57,7 +58,7 @@ _RECORDED = re.compile(r"(creat|updat|modif|upload|lead|annotat|record|narrat|pu
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The index of each kind of column in a table; None for columns that it does not have."""
+    """The index of each kind of column in a table; None for missing columns."""
 
     delimiter: str
     """The delimiter of CSV; "" for the keys of JSON."""
@@ -102,7 +103,7 @@ def split_row(line: str, delimiter: str) -> list[str]:
 def columns_of(
     names: Sequence[str], delimiter: str = "", *, need_labels: bool = True
 ) -> Columns | None:
-    """Return the columns with these names; None without paths or, if needed, without labels."""
+    """Return the columns with these names; None if paths, or labels when needed, are missing."""
     plain = [_plain(name) for name in names]
     paths, labels = _all(plain, PATH_COLUMNS), _all(plain, LABEL_COLUMNS)
     if not paths and labels:
@@ -130,7 +131,7 @@ def columns_of(
 
 
 def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
-    """Return the columns that may contain labels other than those in the first of `labels`."""
+    """Return the other columns, besides the first of `labels`, that may contain labels."""
     if not labels:
         return []
     first, *rest = labels
@@ -197,7 +198,7 @@ def _find_times(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _time_of(name: str) -> tuple[str, str] | None:
-    """Return whether a column is the start, end or length of a segment, and its unit, or None."""
+    """Return the kind (start, end or length) and unit of a time column; None for other columns."""
     plain = _plain(name)
     words = (_words_of(plain) if len(plain) <= _LONGEST else None) or ()
     kinds = [_KIND_OF[word] for word in words]
@@ -216,7 +217,7 @@ def _names_unit(name: str) -> bool:
 
 
 def _words_of(plain: str) -> tuple[str, ...] | None:
-    """Return the known words that make up a name; None if there are other parts."""
+    """Return the known words that make up a name; None if the name has other parts."""
     if not plain:
         return ()
     for end in range(len(plain), 0, -1):

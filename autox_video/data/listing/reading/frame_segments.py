@@ -28,8 +28,8 @@ _READ_AT_ONCE = 64  # segments
 def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO) -> None:
     """Convert the segments of a table from frames to seconds, in place.
 
-    A segment lasts from the display of its start frame until the display of its end frame, which is
-    not part of it. Videos are inspected to get their frame rates, and the results are cached for
+    A segment starts when its start frame appears and ends when its end frame appears, so the end
+    frame is excluded. Videos are inspected to get their frame rates, and the results are cached for
     the inspection of the clips, which reports unreadable videos. Videos with a variable frame rate
     are opened again to look up frame times.
 
@@ -93,7 +93,7 @@ def _times_of_frames(
 
 
 class _FrameTimes:
-    """Segments in frames as a data set; an item is a segment in seconds, two float64 as bytes."""
+    """A data set of segments converted to seconds; an item consists of two float64 as bytes."""
 
     item_shape = (16,)
 

@@ -34,7 +34,7 @@ def looks_like_json(text: str) -> bool:
 
 
 def parse(text: str, source: str) -> tuple[Any, list[int]]:
-    """Return the content of JSON and [], or the records of JSON Lines and their line numbers.
+    """Return the content of a JSON text and [], or the records and line numbers of JSON Lines.
 
     Raises ListingError if the text is neither.
     """
@@ -49,7 +49,7 @@ def parse(text: str, source: str) -> tuple[Any, list[int]]:
 
 
 def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
-    """Return the JSON object in each line, and the line numbers; raises ListingError if invalid."""
+    """Return the JSON object and number of each line; raises ListingError for an invalid line."""
     records, lines = [], []
     for number, line in data_lines(text):
         try:
@@ -81,7 +81,7 @@ def read_records(
 
 
 def find_lines(table: Table, text: str) -> None:
-    """Set the line of each clip to the next line in which its name occurs."""
+    """Set the line number of each clip to the next line in which the clip's path occurs."""
     line, position = 1, 0
     for index, path in enumerate(table.paths):
         written = json.dumps(path, ensure_ascii=not path.isascii() and "\\u" in text)
@@ -130,13 +130,13 @@ def flatten(record: Record) -> Iterator[Record]:
 
 
 def _says_label(record: Record, inner: str) -> bool:
-    """Whether a record has a label of its own besides those of its parts."""
+    """Whether a record has a label in addition to the labels of its parts."""
     names = [key for key, value in record.items() if key != inner and value not in (None, "", [])]
     return columns_of([*names, "path"]) is not None
 
 
 def _say_times(parts: Sequence[Record]) -> bool:
-    """Whether the parts of a record are segments of its video, with times."""
+    """Whether the parts of a record have times and so are segments of the video."""
     names = list(dict.fromkeys(key for part in parts for key in part))
     columns = columns_of([*names, "path"], need_labels=False)
     times = (columns.start, columns.end, *columns.other_times)

@@ -20,7 +20,7 @@ _NAMED_AT_MOST = 5
 _REMEMBERED = 100
 """Number of distinct values kept per unused column; a column with more cannot contain splits."""
 _OTHER_VALUES = 5
-"""A column with more than this many values besides splits is not taken to contain splits."""
+"""A split column has at most this many distinct values that are not split names."""
 
 _BIT = re.compile(r"[01](\.0*)?")
 _RANGE = re.compile(r"[0-9]+\s*[-–:]\s*[0-9]+")
@@ -35,7 +35,7 @@ _TIMED_LABELS = re.compile(r"[^\s;]+ [0-9.]+ [0-9.]+(;[^\s;]+ [0-9.]+ [0-9.]+)*"
 def csv_rows(
     text: str, source: str, header_line: int = 0, delimiter: str = ","
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line number and the cells of each row after the header, including comments.
+    """Yield the first line number and cells of each row after the header; comments are included.
 
     Raises ListingError if the text is not valid CSV.
     """
@@ -205,7 +205,7 @@ def _say_unread(
 
 
 def _may_say_split(name: str, values: Collection[str]) -> bool:
-    """Whether a column seems to contain splits, fold numbers, or yes and no for a split."""
+    """Whether a column seems to contain splits, fold numbers, or yes/no values for one split."""
     splits = set(filter(split_of, values))
     are_few = len(set(values) - splits - {""}) <= _OTHER_VALUES
     if are_few and len(set(map(split_of, splits))) > 1:

@@ -16,7 +16,7 @@ _OF_DAY = re.compile(r"(?:([0-9]{1,3}):)?([0-9]{1,4}):([0-9]{1,2}(?:[.,][0-9]*)?
 _SUFFIX = re.compile(r"(.*?[0-9.,])\s*(ms|msec|s|sec|secs|seconds?)", re.IGNORECASE)
 _END = ("inf", "infinity", "+inf")
 _OPEN = ("-1", "-1.0")
-"""Values for the end of the video, as used in WLASL."""
+"""Values of a segment's end that mean the end of the video, as in WLASL."""
 _NOTHING = ("", "nan", "none", "null", "na", "n/a")
 _THOUSANDS = re.compile(r"[0-9]{1,3}([.,][0-9]{3})+")  # milliseconds with thousands separators
 _SECONDS_OF = {"s": 1.0, "ms": 1e-3, "frame": 1.0}

@@ -27,8 +27,8 @@ class Table:
     """The clips of a list, which a format adds one by one and which are checked afterwards.
 
     `labels` and `splits` are as written, or "" if a clip has none; several labels are joined by
-    `;`. `segments` and `splits` are None if the list has none. `classes` are the classes that the
-    data set itself defines, in its order.
+    `;`. `segments` is None if the list has no segments, and `splits` is None if the list names no
+    splits. `classes` are the classes that the data set itself defines, in its order.
     """
 
     source: str
@@ -39,7 +39,7 @@ class Table:
     splits: list[str] | None = None
     classes: Names | None = None
     unit: str = "s"
-    """Unit of plain numbers for times: s, ms or frame."""
+    """Unit of times that are plain numbers: s, ms or frame."""
     about_labels: str = "write `path,label` in each line"
     """A clause that says where labels are expected."""
     bad: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Table:
         split: str | None = None,
         hashed: bool = False,
     ) -> None:
-        """Add the clip in a line, counted from 1; `times` are start and end if it is a segment."""
+        """Add the clip of a line (counted from 1); `times` are the start and end of a segment."""
         count = len(self.paths)
         if any(times) and self.segments is None:
             self.segments = [WHOLE_VIDEO] * count
@@ -127,7 +127,7 @@ class Table:
         )
 
     def labelled(self) -> "Table":
-        """Return the labelled clips and note how many are not; all clips if none has a label."""
+        """Return labelled clips, and note how many are skipped; return all if none is labelled."""
         indices = [index for index, label in enumerate(self.labels) if label]
         if not indices or len(indices) == len(self.labels):
             return self
