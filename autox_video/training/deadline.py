@@ -1,4 +1,4 @@
-"""Pure functions that compute when training has to end to keep a time budget."""
+"""Pure functions that compute when training has to end to stay within a time budget."""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import NamedTuple
 from autox_video.planning.predicted_time import Prediction, evaluations
 
 RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
-"""Time reserved for saving and the end of the command: a share of the budget, and its minimum."""
+"""Time reserved for saving and shutdown: share of the time budget, and minimum in seconds."""
 TEST_MARGIN = 1.15
-"""Safety factor on the predicted time of testing, which cannot be cut short."""
+"""Safety factor for the predicted test time, since testing cannot be cut short."""
 
 
 def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
-    """Return the seconds of a budget that are reserved for everything after training."""
+    """Return how many seconds of a time budget are reserved for everything after training."""
     return max(RESERVE_SHARE * budget_sec, RESERVE_SEC) + TEST_MARGIN * prediction.testing_sec
 
 
@@ -21,22 +21,22 @@ class End(NamedTuple):
     """The end of training, in epochs and in steps."""
 
     epochs: int
-    """Total number of epochs; the last one may be incomplete."""
+    """Total number of epochs; the last epoch may be incomplete."""
     last_step: int
     """Total number of steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class EarlySteps:
-    """The first steps of a run, which may be faster than later ones (progressive resizing)."""
+    """The first steps of a run, which may be faster than later steps (progressive resizing)."""
 
     part: float = 0.0
     """Share of all steps that are early steps."""
     cost: float = 1.0
-    """Cost of an early step relative to a later step."""
+    """Duration of an early step relative to a later step."""
 
     def worth(self, start: int, stop: int, last_step: int) -> float:
-        """Return the cost of steps `start` to `stop` of `last_step`, in units of a later step."""
+        """Return how many later steps take as long as steps `start` to `stop` of `last_step`."""
         early = max(0.0, min(stop, self.part * last_step) - start)
         return max(0, stop - start) - early * (1 - self.cost)
 
@@ -51,24 +51,24 @@ class Pace:
     """Number of complete epochs done."""
     steps_in_epoch: int
     val_interval: int
-    """Epochs between two evaluations."""
+    """Number of epochs between two evaluations."""
     step_sec: float
-    """Seconds per step after the early ones."""
+    """Duration of a later step (after the early steps), in seconds."""
     evaluation_sec: float
     early: EarlySteps = EarlySteps()
 
     def needed_sec(self, end: End) -> float:
-        """Return the time needed to reach an end, including evaluations."""
+        """Return the time needed to reach an end of training, including evaluations."""
         steps = self.early.worth(self.step, end.last_step, end.last_step)
         count = evaluations(self.epoch, end.epochs, self.val_interval)
         return steps * self.step_sec + count * self.evaluation_sec
 
     def end_in_time(self, end: End, left_sec: float) -> End:
-        """Return the given end if there is time for it, else the latest possible end.
+        """Return the given end of training if there is enough time, else the latest possible end.
 
-        The result is the end of an epoch if possible. If there is no time to finish the current
-        epoch, the result is a step within it, computed without the lower cost of early steps. If
-        there is no time left at all, the result is the current step.
+        Training ends after a complete epoch if possible. If there is no time to finish the current
+        epoch, training ends at a step within the epoch, estimated as if early steps were as slow as
+        later steps. If there is no time left at all, training ends at the current step.
         """
         ends = (End(n, n * self.steps_in_epoch) for n in range(end.epochs - 1, self.epoch, -1))
         for candidate in (end, *ends):

@@ -1,7 +1,7 @@
-"""Graceful stop on a signal: finish the current step, then save.
+"""Stop gracefully on a signal: finish the current step, then save.
 
-A thread receives signals through Python's wakeup file descriptor, since the main thread may be busy
-with a long computation, or waiting for another process that has ended.
+A separate thread receives signals through Python's wakeup file descriptor, since the main thread
+may be busy with a long computation or may be waiting for a process that has ended.
 """
 
 import os
@@ -17,13 +17,13 @@ from autox_video.core.console import complain, is_silent
 from autox_video.distributed.processes import STOPPED
 
 TWICE_SEC = 0.5
-"""Signals within this time count as one, since a terminal and a launcher may both send it."""
+"""Time in which repeated signals count as one; a terminal and a launcher may both send one."""
 
 
 class Stopped(BaseException):
-    """A signal ended the run; `saved` tells whether everything was saved.
+    """Raised when a signal ends the run; `saved` tells whether everything was saved.
 
-    It is not an Exception, so that no caller mistakes it for an error.
+    The base class is not Exception, so that no caller handles a stop as an error.
     """
 
     def __init__(self, signum: int, *, saved: bool = True) -> None:
@@ -33,7 +33,7 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """The exit code that a shell reports for this signal."""
+        """The exit code that a shell reports for the signal."""
         return STOPPED[self.signum]
 
 
@@ -46,15 +46,15 @@ class StopRequest:
 
 @contextmanager
 def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
-    """Handle signals within the block: the first requests a stop, a second exits immediately.
+    """Handle signals in the `with` block: the first requests a stop, and a second exits at once.
 
-    A request that arrives too late for the block to raise `Stopped` is passed on to the previous
-    handler, so no signal is lost. In a thread other than the main one this does nothing, since
+    A signal that arrives too late for the block to raise `Stopped` is passed on to the previous
+    handler, so no signal is lost. Outside the main thread, this context manager does nothing, since
     Python handles signals only in the main thread.
 
     Args:
-        give_up_sec: seconds after the first signal at which to exit in any case, since a step that
-            waits for another process may never end; None for no limit.
+        give_up_sec: maximum seconds between the first signal and the exit, since a step that waits
+            for another process may never end; None for no limit.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -73,10 +73,9 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
 
 @contextmanager
 def _heard(request: StopRequest, give_up_sec: float | None) -> Iterator[None]:
-    """Deliver the signals that stop a run to a listener thread instead of the main thread.
+    """Deliver stop signals to a listener thread instead of the main thread.
 
-    The socket pair exists before the handlers are replaced and until they are restored, so no
-    signal is missed.
+    The socket pair is open for as long as the signal handlers are replaced, so no signal is lost.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)

@@ -1,8 +1,9 @@
 """The training and validation loops.
 
-Unlike with mmengine's loops, a run can be resumed from any step, is always evaluated after the last
-epoch, survives unreadable clips and non-finite losses, and can use several processes. The hooks'
-`save_state` is called at the points from which the run can be resumed.
+Unlike with mmengine's loops, a run can be resumed from any step and can use several processes. The
+model is always evaluated after the last epoch, and training survives unreadable clips and
+non-finite losses. The hook method `save_state` is called only at points from which a run can be
+resumed.
 """
 
 import time
@@ -24,17 +25,17 @@ from autox_video.training.interrupt import Stopped
 from autox_video.training.step import TrainStep, compiled_for
 
 LOOK_EVERY = {"cpu": 1, "cuda": 20}
-"""Steps between two checks for non-finite losses, by device; a check has to wait for the GPU."""
+"""Steps between checks for non-finite losses, by device type; each check waits for the GPU."""
 BAD_IN_A_ROW = 5
-"""Consecutive non-finite steps after which training is rolled back."""
+"""Number of consecutive non-finite steps after which training is rolled back."""
 
 
 @LOOPS.register_module()
 class ClipTrainLoop(EpochBasedTrainLoop):
     """Train for `max_epochs`; evaluate every `val_interval` epochs and after the last epoch.
 
-    `evaluated_epoch` is the number of epochs done at the last evaluation. `taken` is the number of
-    clips of the current epoch that all processes together have used.
+    `evaluated_epoch` is the number of epochs completed at the last evaluation. `taken` is the
+    number of clips used so far in the current epoch, over all processes.
 
     Args:
         runner: mmengine's runner.
@@ -42,14 +43,13 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         max_epochs: number of epochs.
         val_interval: number of epochs between two evaluations.
         max_bad: tolerated share of clips that become unreadable during training.
-        accumulation: number of parts into which each process splits its clips of a step (gradient
-            accumulation).
+        accumulation: number of gradient accumulation parts per step.
     """
 
     evaluated_epoch = 0
     taken = 0
     told_epochs: int | None = None
-    """Number of epochs to show to the user if `max_epochs` may still change."""
+    """Number of epochs shown to the user while `max_epochs` may still change."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return len(self.dataloader)
 
     def resume_at(self, epoch: int, taken: int, *, evaluated_epoch: int) -> None:
-        """Set the position in the clip order; the step follows from this run's batch size."""
+        """Set the epoch and clip to resume from; the step is computed from the batch size."""
         self._epoch, self.taken, self.evaluated_epoch = epoch, taken, evaluated_epoch
         self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
 
     def end_at(self, epochs: int, last_step: int) -> None:
-        """Set the number of epochs and the last step, counted over the whole run."""
+        """Set the total number of epochs and steps of the run."""
         self._max_epochs, self._max_iters = epochs, last_step
 
     def evaluation_is_due(self) -> bool:
@@ -92,7 +92,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return self.time_budget is None or self.time_budget.may_evaluate()
 
     def stop_if_asked(self) -> None:
-        """Raise Stopped, without saving, if any process got a signal."""
+        """Raise Stopped, without saving, if any process has received a signal."""
         (stop,) = processes.all_reduce_max([self._stop_signal()])
         if stop:
             raise Stopped(stop, saved=self.checkpoint_hook.is_saved(self.runner))
@@ -132,7 +132,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> bool:
-        """Train the rest of the current epoch; return False if it has to be rolled back."""
+        """Train the rest of the epoch; return False if training has to be rolled back."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         done = self._iter - self._epoch * self.steps_in_epoch
@@ -169,12 +169,12 @@ class ClipTrainLoop(EpochBasedTrainLoop):
     def _save_or_stop(
         self, unreadable: Sequence = (), *, at_rest: bool, may_save: bool = True
     ) -> None:
-        """Report unreadable clips, move the end, save and stop, in all processes alike.
+        """Report unreadable clips, move the end of training, and save or stop if requested.
 
         Args:
             unreadable: clips that this process could not read since the last call.
             at_rest: whether an epoch or an evaluation has just ended.
-            may_save: whether saving and stopping are allowed at this point.
+            may_save: whether saving and stopping are possible at this point.
         """
         due = self.checkpoint_hook.clock.is_due(at_rest=at_rest) and processes.current().is_main
         end = self.time_budget.new_end(self) if self.time_budget and may_save else (0, 0)
@@ -199,7 +199,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         return (request and request.signum) or 0
 
     def _refuse_too_many_bad(self, clips: Sequence[Unreadable]) -> None:
-        """Count the clips that any process could not read; raise ListingError if too many."""
+        """Count the unreadable clips of all processes; raise ListingError if there are too many."""
         broken, in_all = self.dataloader.broken, len(self.dataloader.dataset)
         broken.update((clip.position, clip.error) for clip in clips)
         (gives_up,) = processes.all_reduce_max([int(self.dataloader.gives_up)])
@@ -213,11 +213,11 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             )
 
     def _count_bad_steps(self) -> None:
-        """Store the number of bad steps so far, which a checkpoint may have restored."""
+        """Update the number of bad steps, which a checkpoint may have restored."""
         self.bad_steps = self.runner.optim_wrapper.bad_steps.tolist()[1]
 
     def _is_sound(self) -> bool:
-        """Return False if the losses or gradients of several steps in a row were not finite."""
+        """Return False if losses or gradients were not finite for several steps in a row."""
         optimizer = self.runner.optim_wrapper
         if self._iter % LOOK_EVERY[optimizer.device.type]:
             return True
@@ -246,14 +246,14 @@ class ClipTrainLoop(EpochBasedTrainLoop):
 class ClipValLoop(ValLoop):
     """Evaluate the model on the validation clips; unreadable clips are skipped.
 
-    The processes share the batches, and each process gets the metrics over all clips.
+    Batches are split among the processes, and each process gets the metrics over all clips.
     """
 
     def __init__(self, runner, dataloader: dict, evaluator) -> None:
         super().__init__(runner, build_batches(dataloader, processes.current()), evaluator)
 
     def run(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Evaluate the model; `between_batches` is called equally often in each process."""
+        """Evaluate the model; all processes call `between_batches` the same number of times."""
         self.runner.call_hook("before_val")
         self.runner.call_hook("before_val_epoch")
         metrics = self.measure(between_batches)
@@ -262,7 +262,7 @@ class ClipValLoop(ValLoop):
         return metrics
 
     def measure(self, between_batches: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """Evaluate the model like `run`, but without the hooks before and after an evaluation."""
+        """Evaluate the model without calling the hooks before and after an evaluation."""
         self.runner.model.eval()
         batches, unreadable = iter(self.dataloader), []
         size = processes.current().size

@@ -1,4 +1,4 @@
-"""Measuring the time of reading a clip and of a training step on this machine."""
+"""Measure how long a clip takes to read and how long a training step takes."""
 
 import gc
 import math
@@ -35,15 +35,16 @@ MOST_OF_MEMORY = 0.9  # share of GPU memory for a step; the rest is lost to frag
 
 
 def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
-    """Measure the time of reading a few training clips, and of training the model on noise.
+    """Measure the time to read a few training clips and to train the model on dummy clips.
 
-    Nothing is stored, and the random state is unchanged. Returns None if none of these clips is
-    readable, or if the model, which may be sharded in training, does not fit on one device.
+    Nothing is stored, and the random state is unchanged. The result is None if none of the clips is
+    readable. The result is also None if the model, which may be sharded in training, does not fit
+    on one device.
 
     Args:
         config: config of the run, without a cache.
         processes: number of processes that share a training step.
-        limit_sec: approximate time limit, excluding the first clip and three small steps.
+        limit_sec: approximate time limit in seconds, not counting one clip and three small steps.
     """
     started = time.monotonic()
     with _leaving_no_trace():
@@ -79,12 +80,12 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
 
 
 def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIMIT_SEC) -> Measured:
-    """Return the measurements with the times of the first and a second read through the cache.
+    """Return the measurements, updated with the times of a first and a second read with cache.
 
     Args:
-        config: config of the run with its cache; the clips that are read are added to the cache.
+        config: config of the run, with a cache to which the measured clips are added.
         measured: the measurements without a cache.
-        limit_sec: approximate time limit.
+        limit_sec: approximate time limit in seconds.
     """
     started = time.monotonic()
     with DefaultScope.overwrite_default_scope("mmaction"):
@@ -97,13 +98,13 @@ def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIM
 
 
 def parts_that_fit(config: Config, clips: int) -> int:
-    """Return the number of gradient accumulation parts with which a training step fits in memory.
+    """Return the number of gradient accumulation parts needed to fit a training step in memory.
 
-    Steps on noise are tried with the optimizer state allocated. The number of parts is doubled
-    until a step fits.
+    Training steps are tried on dummy clips, with memory allocated for the optimizer state. The
+    number of parts is doubled until a step fits in memory.
 
     Raises:
-        ResourceError: not even one clip fits.
+        ResourceError: not even one clip fits in memory.
     """
     with _leaving_no_trace():
         model = _NoiseTrained(config)
@@ -125,7 +126,7 @@ def _leaving_no_trace() -> Iterator[None]:
 
 
 def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | None:
-    """Return one worker's seconds per sample while all workers read; None if all reads fail."""
+    """Return the time per clip of one worker while all workers read; None if all reads fail."""
     at_a_time = max(workers, 1)
     count = min(CLIPS_READ * at_a_time, len(dataset))
     positions = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()
@@ -159,7 +160,7 @@ def _as_tested(dataset: ClipDataset, config: Config) -> ClipDataset:
 
 
 class _NoiseTrained:
-    """The model of a config on its device, with noise as its input."""
+    """A model built from a config and trained on dummy clips."""
 
     def __init__(self, config: Config) -> None:
         self.device = torch.device(config.device)
@@ -168,7 +169,7 @@ class _NoiseTrained:
         self.view = config.train_dataloader.dataset.item_shape[1:]
 
     def step(self, clips: int, optimizer: OptimWrapper | None = None) -> float:
-        """Return the seconds of a training step, without an update if there is no optimizer."""
+        """Return the time of a training step; without an optimizer, weights are not updated."""
         started = time.perf_counter()
         data = self.model.data_preprocessor(self._batch(clips), training=True)
         loss = self.model(**data, mode="loss")["loss_cls"]
@@ -181,7 +182,7 @@ class _NoiseTrained:
         return self._since(started)
 
     def view_sec(self, views: int) -> float:
-        """Return the seconds per view of a forward pass."""
+        """Return the time of a forward pass per view, in seconds."""
         self.model.eval()
         batch, seconds = self._batch(views), []
         for _ in range(2):
@@ -192,7 +193,7 @@ class _NoiseTrained:
         return min(seconds) / views
 
     def fits(self, clips: int) -> bool:
-        """Return whether a training step on that many clips fits in memory."""
+        """Return whether a training step with the given number of clips fits in memory."""
         try:
             self.step(clips)
         except (RuntimeError, MemoryError) as error:
@@ -228,14 +229,14 @@ class _NoiseTrained:
 def _step_sec(
     model: _NoiseTrained, optimizer: OptimWrapper, most_clips: int, steps: int, until: float
 ) -> float:
-    """Return the seconds per clip of a training step, measured on a full batch if time permits.
+    """Return the training time per clip in seconds, measured on full batches if time permits.
 
     Args:
-        model: the model.
-        optimizer: the optimizer of the model.
+        model: model to train on dummy clips.
+        optimizer: optimizer of the model.
         most_clips: number of clips per step in training.
         steps: total number of training steps.
-        until: time of the monotonic clock at which to stop measuring.
+        until: monotonic time at which to stop measuring.
     """
     few = min(FEW_CLIPS, most_clips)
     model.step(few, optimizer)  # the first step is much slower than all later ones

@@ -1,4 +1,4 @@
-"""Recognising out-of-memory errors, and storing the gradient accumulation that fits."""
+"""Recognise out-of-memory errors, and store the number of gradient accumulation parts."""
 
 import json
 from pathlib import Path
@@ -14,19 +14,19 @@ NOT_EVEN_ONE = (
     "`gradient_checkpointing: on`, or use a smaller `backbone`, and run with --fresh."
 )
 NEVER = 65_536
-"""Stored as the number of parts if not even one clip fits."""
+"""Number of parts to store if not even one clip fits in memory."""
 _WORDS = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error means that GPU or main memory ran out."""
+    """Return whether an error means that GPU memory or main memory has run out."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
 
 
 def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
-    """Return the stored number of parts of a step; None if unknown or not for setup `tried`."""
+    """Return the stored number of parts; None if unknown or stored for another setup."""
     content = _read(work_dir)
     parts = content.get("accumulation")
     is_known = isinstance(parts, int) and 1 <= parts <= NEVER
@@ -34,7 +34,7 @@ def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
 
 
 def write_accumulation(work_dir: Path, parts: int, tried: str | None = None) -> None:
-    """Store the number of parts of a step for the setup `tried`, or for the stored setup."""
+    """Store the number of parts for the setup `tried`; None keeps the stored setup."""
     tried = tried or _read(work_dir).get("tried")
     write_json(work_dir / MEMORY, {"accumulation": parts, "tried": tried})
 

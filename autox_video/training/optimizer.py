@@ -15,18 +15,19 @@ from autox_video.training.checkpoints.model_state import unwrapped
 
 @OPTIM_WRAPPERS.register_module()
 class ClipOptimWrapper(OptimWrapper):
-    """mmengine's wrapper with loss scaling on any device, gradient clipping and a NaN guard.
+    """An mmengine optimizer wrapper with loss scaling, gradient clipping and a NaN guard.
 
-    Because of the small range of float16, the loss is scaled up before the backward pass and the
-    gradients are scaled down after it. If they overflow, the step is skipped and the scale halved.
+    Because of the small range of float16, the loss is scaled up before the backward pass, and the
+    gradients are scaled down afterwards. If the gradients overflow, the step is skipped and the
+    scale is halved.
 
-    In any precision, a step whose loss or gradients are not finite is skipped and counted without
-    waiting for the GPU, so that the weights stay finite.
+    In any precision, a step with a non-finite loss or gradient is skipped and counted, so that the
+    weights stay finite.
 
     Args:
         optimizer: the optimizer that updates the weights.
         loss_scale: whether to scale the loss.
-        max_grad_norm: largest 2-norm of the gradients; larger gradients are scaled down.
+        max_grad_norm: maximum 2-norm of the gradients, for gradient clipping.
     """
 
     def __init__(self, optimizer: Optimizer, *, loss_scale: bool, max_grad_norm: float) -> None:
@@ -35,7 +36,7 @@ class ClipOptimWrapper(OptimWrapper):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=loss_scale)
         self.max_grad_norm = max_grad_norm
         self.bad_steps = torch.zeros(2, dtype=torch.int64, device=self.device)
-        """Number of consecutive skipped steps up to now, and total number of skipped steps."""
+        """Current number of consecutive skipped steps, and total number of skipped steps."""
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         super().backward(self.scaler.scale(loss), **kwargs)
@@ -44,7 +45,7 @@ class ClipOptimWrapper(OptimWrapper):
         """Clip the gradients and update the weights, unless the loss or a gradient is not finite.
 
         Args:
-            loss: unscaled loss of the whole step over all processes.
+            loss: unscaled loss of the whole step, averaged over all processes.
         """
         loss = torch.zeros((), device=self.device) if loss is None else loss.detach()
         self.scaler.unscale_(self.optimizer)
@@ -67,13 +68,13 @@ class ClipOptimWrapper(OptimWrapper):
         return {**super().state_dict(), **counters}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a state from `state_dict`."""
+        """Restore a state returned by `state_dict`."""
         self.load_counters(state_dict)
         theirs = {k: v for k, v in state_dict.items() if k not in ("scaler", "bad_steps")}
         super().load_state_dict(theirs)
 
     def load_counters(self, state: dict[str, Any]) -> None:
-        """Restore only the loss scale and the number of skipped steps."""
+        """Restore only the loss scale and the total number of skipped steps."""
         self.scaler.load_state_dict(state.get("scaler") or self.scaler.state_dict())
         in_all = state.get("bad_steps", [0, 0])[1]
         self.bad_steps = torch.tensor([0, in_all], device=self.device)
@@ -89,17 +90,17 @@ class ClipOptimWrapper(OptimWrapper):
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroupConstructor:
-    """Build the optimizer, with one group for all parameters of equal learning rate and decay.
+    """Build an optimizer, with one group for all parameters with equal learning rate and decay.
 
-    The rules are those of mmaction2's `SwinOptimWrapperConstructor`. That class makes one group per
-    parameter, so that even a fused optimizer updates the parameters one by one. Frozen parameters
-    are in no group.
+    The rules are the same as for mmaction2's `SwinOptimWrapperConstructor`, which creates one group
+    per parameter. With so many groups, even a fused optimizer would update the parameters one by
+    one. Frozen parameters are left out.
 
     Args:
         optim_wrapper_cfg: config of the wrapper and its optimizer.
-        paramwise_cfg: maps a part of a parameter's name to its `lr_mult` and `decay_mult`. The key
-            `layer_decay` is the learning rate of each block relative to the next block (as in BEiT,
-            Bao et al. 2021, appendix).
+        paramwise_cfg: maps parts of parameter names to dicts with `lr_mult` and `decay_mult`. The
+            entry `layer_decay` is the learning rate of each block relative to the next block (as in
+            BEiT, Bao et al. 2021, appendix).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
@@ -109,7 +110,7 @@ class ParamGroupConstructor:
         self.layer_decay = self.rules.pop("layer_decay", 1.0)
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Return the wrapper of an optimizer for all trainable parameters of `model`."""
+        """Return a wrapped optimizer for all trainable parameters of `model`."""
         groups: dict[tuple[float, float], dict[str, Any]] = {}
         above = {} if self.layer_decay == 1.0 else blocks_above(unwrapped(model).backbone)
         for name, parameter in model.named_parameters():
@@ -126,9 +127,9 @@ class ParamGroupConstructor:
 
 
 def blocks_above(backbone: nn.Module) -> dict[nn.Parameter, int]:
-    """Return the number of blocks after each parameter of a backbone.
+    """Return how many blocks of a backbone come after each parameter.
 
-    Layers between two blocks count as part of the block before them.
+    A layer between two blocks counts as part of the earlier block.
     """
     block_of = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
     last, above = -1, {}

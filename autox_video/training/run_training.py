@@ -1,4 +1,4 @@
-"""Running the training that a config describes."""
+"""Run the training described by a config."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,23 @@ from autox_video.training.interrupt import Stopped, graceful_stop
 from autox_video.training.runner import ClipRunner, run_log
 
 GIVE_UP_SEC = 20.0
-"""Time limit for stopping after a signal with several processes, since a step may wait forever
-for a process that has ended."""
+"""Time limit in seconds for stopping several processes after a signal, since a step may wait
+forever for a process that has ended."""
 
 
 def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None:
-    """Train a model; resume from the checkpoint in the work dir if there is one.
+    """Train a model, resuming from the checkpoint in the work dir if there is one.
 
     Args:
         config: config of the run.
-        hooks: hooks in addition to those of the config; their exceptions end the run.
+        hooks: additional hooks; an exception raised by a hook ends the run.
 
     Returns:
-        The metrics of the best evaluation; None if there was none.
+        The metrics of the best evaluation; None if there was no evaluation.
 
     Raises:
         Stopped: a signal arrived; `saved` tells whether everything was saved.
-        CheckpointError: the checkpoint in the work dir does not fit the config.
+        CheckpointError: the checkpoint in the work dir does not match the config.
     """
     if config.randomness.get("deterministic"):
         make_cublas_deterministic()

@@ -1,4 +1,4 @@
-"""A Runner without mmengine's own files and messages, and the log of a run."""
+"""An mmengine Runner without the usual files and messages, and the log of a run."""
 
 import logging
 import warnings
@@ -26,28 +26,28 @@ from autox_video.training.config.build_config import config_text
 
 @RUNNERS.register_module()
 class ClipRunner(Runner):
-    """A Runner that writes no files of its own to the work dir.
+    """An mmengine Runner that writes no additional files to the work dir.
 
-    mmengine's messages go to `run_log`; messages for the user come from our hooks.
+    Messages from mmengine go to `run_log`; messages for the user come from our hooks.
     """
 
     @property
     def timestamp(self) -> str:
-        """An empty string, since mmengine would create a folder of this name in the work dir."""
+        """An empty string, because mmengine would create a folder named after the timestamp."""
         return ""
 
     def build_logger(self, log_level: int | str = "INFO", **kwargs) -> MMLogger:
-        """Return the logger of all runs; errors also go to the terminal."""
+        """Return the logger shared by all runs; errors also go to the terminal."""
         return _logger()
 
     def register_custom_hooks(self, hooks: Sequence[Hook | dict]) -> None:
-        """Register the hooks; only the main process gets `Progress`."""
+        """Register the hooks; `Progress` is registered only in the main process."""
         if not processes.current().is_main:
             hooks = [hook for hook in hooks if hook["type"] != "Progress"]
         super().register_custom_hooks(hooks)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Move the model to this process's device; wrap it if there are several processes."""
+        """Return the model on its device, wrapped for distributed training if necessary."""
         device, several = torch.device(self.cfg.get("device", "cpu")), processes.current().size > 1
         if not several:
             return model.to(device)
@@ -82,10 +82,10 @@ class ClipRunner(Runner):
 
 
 def shard(model: nn.Module, device_type: str) -> nn.Module:
-    """Shard a model in place over all processes (FSDP), and return it; its outputs are unchanged.
+    """Shard a model over all processes (FSDP), in place, and return the model.
 
-    The weights move from main memory to the device block by block, so no device ever holds more
-    than one whole block and its shards of the others.
+    The weights are moved from main memory to the device block by block, so a device never holds
+    more than one full block in addition to the shards.
     """
     mesh = init_device_mesh(device_type, (processes.current().size,))
     for block in model.backbone.blocks():
@@ -95,12 +95,13 @@ def shard(model: nn.Module, device_type: str) -> nn.Module:
 
 @contextmanager
 def run_log(work_dir: str) -> Iterator[None]:
-    """Append the main process's mmengine messages to train.log within the block.
+    """Write mmengine's messages to train.log during the `with` block, in the main process only.
 
-    Our own messages go there too, unless the command has already opened its log (see `log_file`).
+    Our own messages are also written to train.log, unless the command has already opened a log (see
+    `log_file`).
 
     Raises:
-        ResourceError: the file cannot be opened.
+        ResourceError: train.log cannot be opened.
     """
     if not processes.current().is_main:
         yield

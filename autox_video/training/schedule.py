@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step alone, so that a run can resume at any step."""
+"""A learning rate schedule that depends only on the step, so a run can resume at any step."""
 
 import math
 
@@ -11,10 +11,10 @@ START = 0.01
 
 @PARAM_SCHEDULERS.register_module()
 class WarmFlatCosine(_ParamScheduler):
-    """Linear warm-up, then each group's full learning rate, then a cosine decay to 0.
+    """Linear warm-up, then a constant learning rate, then a cosine decay to 0.
 
     Args:
-        optimizer: an optimizer or mmengine's wrapper of it.
+        optimizer: optimizer or mmengine optimizer wrapper.
         warmup: number of warm-up steps.
         fall: step at which the cosine decay starts.
         end: total number of steps.
@@ -26,7 +26,7 @@ class WarmFlatCosine(_ParamScheduler):
         super().__init__(optimizer, "lr", by_epoch=False)
 
     def go_to(self, step: int, *, scale: float = 1.0) -> None:
-        """Set the learning rates for a step, multiplied by `scale` from now on."""
+        """Set the learning rates for a step; from now on, learning rates are scaled by `scale`."""
         self.scale = scale
         self.last_step = self._global_step = step
         for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
@@ -34,14 +34,14 @@ class WarmFlatCosine(_ParamScheduler):
 
     @property
     def shape(self) -> list[float]:
-        """The steps at which warm-up, full learning rate and decay end, for `take_shape`."""
+        """The steps at which warm-up, constant phase and decay end, for `take_shape`."""
         return [self.warmup, self.fall, self.total]
 
     def end_at(self, total: int) -> list[float]:
         """Move the end of the schedule without a jump in the learning rate.
 
-        If the cosine decay has not started yet, it keeps its share of all steps. Returns the new
-        shape, for `take_shape`.
+        If the cosine decay has not started yet, the decay keeps its share of all steps. The new
+        shape is returned, for `take_shape`.
         """
         step, before = max(self.last_step, 0), self.total
         if step <= self.fall:
@@ -56,7 +56,7 @@ class WarmFlatCosine(_ParamScheduler):
         return self.shape
 
     def take_shape(self, shape: list[float]) -> None:
-        """Apply an earlier `shape` from the current step on."""
+        """Restore a schedule with the given `shape` from the current step on."""
         self.warmup, self.fall, self.total = shape
         self.go_to(self.last_step, scale=self.scale)
 

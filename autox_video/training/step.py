@@ -1,4 +1,4 @@
-"""A training step, with gradient accumulation if memory is short, and with several processes."""
+"""A training step, with gradient accumulation if memory is short."""
 
 import contextlib
 import gc
@@ -26,17 +26,17 @@ from autox_video.training.memory import (
 class TrainStep:
     """Run the forward pass, the backward pass and the optimizer step for one batch.
 
-    Random numbers depend only on the seed, the step and the process. A step that does not fit in
-    memory is repeated in twice as many parts, whose gradients add up to those of the whole batch.
+    Random numbers depend only on the seed, the step and the rank. A step that does not fit in
+    memory is repeated with twice as many gradient accumulation parts, without changing the result.
 
     Args:
         runner: mmengine's runner with the model and the optimizer.
-        accumulation: initial number of parts; a larger number stored in the work dir is used
-            instead.
+        accumulation: initial number of gradient accumulation parts; a larger number stored in the
+            work dir takes precedence.
         seed: random seed.
 
     Raises:
-        ResourceError: with several processes, one of them could not fit even one clip.
+        ResourceError: one of several processes could not fit a single clip in memory.
     """
 
     def __init__(self, runner, *, accumulation: int, seed: int) -> None:
@@ -46,13 +46,13 @@ class TrainStep:
         self.accumulation = max(accumulation, processes.run_on_rank_zero(self._remembered))
 
     def __call__(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:
-        """Run step `number`; return the loss and top-1 accuracy over the clips of all processes.
+        """Run a training step; return loss and top-1 accuracy over the clips of all processes.
 
         Args:
-            number: the step, counted from 0 over the whole run.
-            batch: input of the data preprocessor.
-            weight: weight of this process's mean loss, chosen so that the average over processes
-                is the mean over all clips.
+            number: step number, counted from 0 at the start of the run.
+            batch: input for the data preprocessor.
+            weight: weight of this process's mean loss, so that the average over processes is the
+                mean over all clips.
         """
         while True:
             try:
@@ -85,7 +85,7 @@ class TrainStep:
         return dict(zip(("loss", "top1_acc"), totals, strict=False))
 
     def _exchange(self, *, last: bool) -> contextlib.AbstractContextManager:
-        """Return a context that exchanges gradients between processes only in the last part."""
+        """Return a context manager that synchronises gradients only in the last part."""
         if last or not isinstance(self.runner.model, DistributedDataParallel):
             return contextlib.nullcontext()
         return self.runner.model.no_sync()
@@ -133,11 +133,11 @@ def _parts(clips: int, count: int) -> Iterator[slice]:
 
 
 def compiled_for(model: nn.Module, *, is_full: bool) -> contextlib.AbstractContextManager:
-    """Return a context in which the compiled parts of a model are used only for a full batch.
+    """Return a context manager that disables compiled code for batches that are not full.
 
-    The last batch of an epoch is usually smaller. torch.compile would recompile for its shape,
-    which takes a minute, so such a batch runs uncompiled. Which batches are smaller depends only
-    on the order of the clips, so a resumed run computes the same as an uninterrupted one.
+    The last batch of an epoch is usually smaller. torch.compile would take about a minute to
+    recompile for the smaller shape, so smaller batches run uncompiled. Which batches are smaller
+    depends only on the clip order, so a resumed run gives the same result as an uninterrupted run.
     """
     if is_full or not any(part._compiled_call_impl is not None for part in model.modules()):
         return contextlib.nullcontext()

@@ -14,12 +14,12 @@ from autox_video.tasks.task import TASKS
 
 @METRICS.register_module()
 class ClipMetric(BaseMetric):
-    """Computes the metrics of a task.
+    """Computes the validation metrics of a task.
 
     Args:
         task: name of the task in TASKS.
-        balanced: whether all classes count equally, as in `Task.figures`.
-        options: options of mmengine's BaseMetric.
+        balanced: whether all classes have equal weight, as in `Task.figures`.
+        options: further arguments of mmengine's BaseMetric.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class ClipMetric(BaseMetric):
         self.task = TASKS[task]
         self.balanced = balanced
         self.measured: dict[str, np.ndarray] | None = None
-        """Outputs of the last evaluation; None unless they are finite logits. The keys are
-        `positions` (N,), the clips' positions in their list, `logits` (N, K) and `labels` (N,)."""
+        """Outputs of the last evaluation: `positions` (N,) of the clips in the clip list, `logits`
+        (N, K) and `labels` (N,); None unless the outputs are finite logits."""
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Store the position, the outputs and the label of each clip."""
@@ -39,13 +39,13 @@ class ClipMetric(BaseMetric):
             self.results.append((position, sample["pred_output"].float().cpu().numpy(), label))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Return the metrics over the clips of all processes, in list order."""
+        """Return the metrics over the clips of all processes."""
         every = sorted(chain.from_iterable(processes.all_gather(self.results)), key=lambda r: r[0])
         self.results.clear()
         return self.compute_metrics(every)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the metrics over all clips, and their number as `clips`."""
+        """Return the metrics over all clips, with the number of clips as `clips`."""
         self.measured = None
         if not results:
             return {"clips": 0}

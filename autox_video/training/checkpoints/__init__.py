@@ -1,1 +1,1 @@
-"""Checkpoints: writing and reading the files, deciding when to save, and resuming."""
+"""Checkpoints: write and read the files, decide when to save, and resume runs."""

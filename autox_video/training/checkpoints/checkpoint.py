@@ -1,8 +1,8 @@
-"""Checkpoint files, which are written atomically and verified when read.
+"""Checkpoint files, written atomically and verified when read.
 
-`latest.pth` contains everything that is needed to resume a run; `previous.pth` is the checkpoint
-before it. `best.pth` and `best.safetensors` contain the best weights. All files contain only
-tensors and plain values, so that loading them runs no code, and a digest of their content.
+`latest.pth` contains everything needed to resume a run, and `previous.pth` is the checkpoint before
+that. `best.pth` and `best.safetensors` contain the best weights. The files consist of tensors and
+plain values only, so loading a file runs no code. Each file includes a digest of the content.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_n
 
 SCHEMA = 4
 RECORD_KEY, ORIGIN, PARAMS, ALL_CLIPS = "record", "origin", "params", "all_clips"
-"""Keys in the `meta` of weights: the run record; the leaderboard row of the weights (if missing,
-the main run); a trial's point in the search space and its epochs; and whether the weights were also
-trained on the validation clips."""
+"""Keys in the `meta` of a weight file: run record, leaderboard row (if missing, the main run),
+hyperparameters and epochs of a search trial, and whether the weights were also trained on the
+validation clips."""
 
 # Exceptions that PyTorch raises for damaged files.
 _DAMAGE = (
@@ -51,11 +51,11 @@ def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = No
 
     Args:
         path: the checkpoint file.
-        state: tensors and plain values; the digest is added to its `meta`.
-        keep: new name for the replaced file, overwriting any file of that name; None to delete it.
+        state: tensors and plain values; a digest is added to the `meta` entry.
+        keep: new name for the replaced file; None to delete the replaced file.
 
     Raises:
-        ResourceError: the checkpoint cannot be written; all files are unchanged.
+        ResourceError: the checkpoint cannot be written; existing files stay unchanged.
     """
     content = {**state, "meta": {**state["meta"], "digest": digest(state)}}
     with _writing(path) as temporary:
@@ -75,7 +75,7 @@ def _writing(path: Path) -> Iterator[Path]:
 
 
 def _rename_a_copy(path: Path, new: Path) -> None:
-    """Give a file a second name, replacing any file of that name."""
+    """Give a file a second name, replacing any existing file with that name."""
     if new.is_dir():  # a folder that the user made cannot be replaced
         _move_aside(new)
     link = new.with_name(second_name(new.name))
@@ -160,9 +160,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def read_newest(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the newest intact checkpoint of a run, or None, and messages for the user.
+    """Return the newest intact checkpoint of a run, if any, and messages for the user.
 
-    A damaged file is kept under a name that ends in `.damaged`.
+    Damaged files are renamed, not deleted.
 
     Raises:
         CheckpointError: there are checkpoints, but all of them are damaged or were written by
@@ -208,9 +208,10 @@ def write_best(folder: Path, state: dict[str, Any]) -> None:
 
 
 def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:
-    """Return the metrics of the best weights in a work dir, or None, and messages for the user.
+    """Return the metrics of the best weights in a work dir, if any, and messages for the user.
 
-    If one of the two files is missing, damaged or outdated, it is rewritten from the other.
+    If best.pth or best.safetensors is missing, damaged or outdated, the file is rewritten from the
+    other one.
     """
     notes, states = [], []
     for path in filter(os.path.lexists, (folder / BEST, folder / BEST_SAFE)):
@@ -249,7 +250,7 @@ def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
 
 
 def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load weights into a model; raise CheckpointError if they do not fit exactly."""
+    """Load weights into a model; raise CheckpointError if the weights do not match exactly."""
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:

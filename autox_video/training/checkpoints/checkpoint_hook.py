@@ -1,4 +1,4 @@
-"""The checkpoint hook, which saves, resumes, and rolls back to a good checkpoint."""
+"""The checkpoint hook, which saves and resumes runs and rolls back to a good checkpoint."""
 
 import copy
 import math
@@ -38,13 +38,13 @@ from autox_video.training.checkpoints.model_state import (
 )
 
 SAVING_SHARE = 0.01
-"""Share of the training time that saving after epochs may take."""
+"""Maximum share of the training time spent on saving checkpoints after epochs."""
 MOST_ROLLBACKS = 3
 LOWER_LR = 0.5
 
 
 class SavingClock:
-    """Decides when to write a checkpoint: at least every `minutes`."""
+    """Decides when to save a checkpoint, with at most `minutes` between two checkpoints."""
 
     def __init__(self, minutes: float) -> None:
         self.longest_sec = minutes * 60
@@ -53,14 +53,14 @@ class SavingClock:
         self._last = time.monotonic()
 
     def is_due(self, *, at_rest: bool) -> bool:
-        """Return whether to save now; `at_rest` (as after an epoch) allows cheap early saves."""
+        """Return whether to save now; after an epoch (`at_rest`), cheap saves may be early."""
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
 
     @contextmanager
     def counting(self, *, checkpoint: bool = False) -> Iterator[None]:
-        """Count the time of the block as time spent saving a checkpoint or other files."""
+        """Count the time spent in the `with` block as time spent on saving files."""
         started = time.monotonic()
         try:
             yield
@@ -73,13 +73,13 @@ class SavingClock:
 
 @HOOKS.register_module()
 class ClipCheckpointHook(Hook):
-    """Starts from the newest checkpoint or from pretrained weights, and saves checkpoints.
+    """Resumes from the newest checkpoint or loads pretrained weights, and saves checkpoints.
 
     Args:
-        pretrained: path of the weights to start from if there is no checkpoint yet.
-        identity: plain values that a checkpoint must match to be resumed.
-        minutes: longest time between two checkpoints.
-        head_rows: for each class, its index in the pretrained weights; -1 for a new class.
+        pretrained: path of the pretrained weights to load if there is no checkpoint yet.
+        identity: plain values that must match the values in a checkpoint to resume from it.
+        minutes: maximum time between two checkpoints, in minutes.
+        head_rows: index of each class in the pretrained weights; -1 for a new class.
     """
 
     priority = "VERY_LOW"
@@ -94,12 +94,12 @@ class ClipCheckpointHook(Hook):
         self.pretrained, self.head_rows = pretrained, head_rows
         self.identity = dict(identity or {})
         self.record: dict[str, Any] | None = None
-        """The run record, which is stored in checkpoints; None if the work dir has none."""
+        """Run record to store in checkpoints; None if the work dir has no run record."""
         self.clock = SavingClock(minutes)
         self.best: dict[str, float] | None = None
         self.rollbacks = 0
         self._first: dict[str, Any] | None = None
-        """The state at the start of training; None once there is a checkpoint."""
+        """Training state at the start of the run, for rollbacks before the first checkpoint."""
         self._saved_at: tuple[int, int, int] | None = None
         self._rolled_back_at = -1
         self._unsaved_best: dict[str, Any] | None = None
@@ -107,7 +107,7 @@ class ClipCheckpointHook(Hook):
     # ---- starting ----
 
     def before_train(self, runner) -> None:
-        """Load the newest checkpoint if there is one, else the pretrained weights."""
+        """Load the newest checkpoint if there is one, or else the pretrained weights."""
         self.record = load_stored(Path(runner.work_dir))
         state, best, notes = processes.run_on_rank_zero(lambda: self._find(Path(runner.work_dir)))
         for note in notes:
@@ -126,7 +126,7 @@ class ClipCheckpointHook(Hook):
         self._first = copy.deepcopy(self._state(runner))  # training changes its tensors
 
     def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
-        """Return the state to resume, the best weights' metrics, and messages for the user."""
+        """Return the state to resume from, the metrics of the best weights, and user messages."""
         state, notes = read_newest(folder)
         if state is None:
             return None, None, notes
@@ -169,12 +169,12 @@ class ClipCheckpointHook(Hook):
         return self._unsaved_best is None
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Save the weights as the best ones if this evaluation is the best so far."""
+        """Save the weights as the best weights if the evaluation is the best so far."""
         if metrics and is_better(metrics, self.best):
             self.keep_best(runner, metrics)
 
     def keep_best(self, runner, metrics: dict[str, float]) -> None:
-        """Save the model's current weights as the best ones."""
+        """Save the model's current weights as the best weights."""
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity}
         if self.record is not None:
@@ -189,7 +189,7 @@ class ClipCheckpointHook(Hook):
                 self._unsaved_best["state_dict"] = waiting
 
     def _write_best(self, runner) -> bool:
-        """Write the best weights if they are unsaved; return whether they are saved now."""
+        """Write unsaved best weights to disk; return whether the best weights are now saved."""
         if self._unsaved_best is not None:
             try:
                 write_best(Path(runner.work_dir), self._unsaved_best)
@@ -302,8 +302,8 @@ def checkpoint_hook_of(runner) -> ClipCheckpointHook:
 def is_better(metrics: dict[str, float], best: dict[str, float] | None) -> bool:
     """Return whether an evaluation has a higher selection score than the best one so far.
 
-    An evaluation with a non-finite score is never better. A best evaluation that lacks the main
-    score of the new one is always beaten.
+    An evaluation with a non-finite score is never better. If the best evaluation so far lacks the
+    main score of the new evaluation, the new evaluation is always better.
     """
     score = selection_score(metrics)
     if score == -math.inf:

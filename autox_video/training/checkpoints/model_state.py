@@ -1,4 +1,4 @@
-"""The full state of a model and its optimizer as plain tensors, even if the model is sharded."""
+"""Return and load the full state of a model and its optimizer, whether sharded or not."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the model without its distributed wrapper, if any."""
+    """Return the model without any distributed wrapper."""
     return model.module if is_model_wrapper(model) else model
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Return whether each process has only a shard of the model (FSDP)."""
+    """Return whether the model is sharded over the processes (FSDP)."""
     return isinstance(model, FSDPModule)
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return all weights; if sharded, all processes must call this, but only rank 0 gets them."""
+    """Return all weights; if sharded, all ranks must call this, and only rank 0 gets weights."""
     if is_sharded(model):
         return get_model_state_dict(model, options=_WHOLE)
     return unwrapped(model).state_dict()
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load all weights, or this process's shards; raise RuntimeError if they do not fit."""
+    """Load full weights into a model, sharded or not; raise RuntimeError on a mismatch."""
     if is_sharded(model):
         set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True))
     else:
@@ -44,7 +44,7 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
-    """Return the state of the optimizer and its wrapper, with parameters identified by number."""
+    """Return the full state of the optimizer wrapper, with parameters identified by number."""
     state = wrapper.state_dict()
     # Before the first step, PyTorch would take an optimizer step just to create the state.
     if not is_sharded(model) or not wrapper.optimizer.state:
@@ -56,7 +56,7 @@ def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
 
 
 def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[str, Any]) -> None:
-    """Load a state from `optimizer_state`, which may come from another number of processes."""
+    """Load a state from `optimizer_state`, even if the number of processes has changed."""
     if not is_sharded(model):
         wrapper.load_state_dict(state)
         return
@@ -79,6 +79,6 @@ def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[st
 
 
 def _names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Return the parameter names in the optimizer's order."""
+    """Return the parameter names in the order of the optimizer."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     return [names[p] for group in optimizer.param_groups for p in group["params"]]

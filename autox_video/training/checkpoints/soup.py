@@ -1,8 +1,8 @@
-"""A greedy model soup, which averages a run's best weights if that improves validation.
+"""A greedy model soup: average a run's best weights if the average validates better.
 
-The method is that of Wortsman et al., "Model soups" (ICML 2022, section 2), but applied to the
-evaluations of a single run. Starting with the best weights, the next best are added one by one if
-the average improves.
+The method follows Wortsman et al., "Model soups" (ICML 2022, section 2), but uses weights from
+different epochs of a single run. The average starts with the best weights. The next best weights
+are added one at a time, and each is kept only if the average improves.
 """
 
 import math
@@ -34,14 +34,18 @@ Metrics = dict[str, float]
 
 @HOOKS.register_module()
 class ModelSoup(Hook):
-    """Keeps the best `most` (at least 2) weights on disk, and averages them after training."""
+    """Keep the `most` best weights on disk and average them after training.
+
+    Args:
+        most: maximum number of weights to keep, at least 2.
+    """
 
     priority = "VERY_LOW"  # like the checkpoint hook, so that the evaluated weights are saved
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.metrics: dict[int, Metrics] = {}
-        """The metrics of the weights on disk, by epoch."""
+        """Validation metrics of the weights on disk, by epoch."""
 
     def before_start(self, runner) -> None:
         """Delete the files of a run that was killed before its first checkpoint."""
@@ -67,11 +71,11 @@ class ModelSoup(Hook):
             self.metrics[epoch] = dict(metrics)
 
     def average_weights(self, runner) -> None:
-        """Average the weights on disk, and replace the best weights if an average is better.
+        """Average the weights on disk, and replace the best weights if the average is better.
 
-        The loop calls this when training is over and saved. The model is left with the last average
-        that was tried. If the result cannot be written, the weights stay on disk, and the
-        next start tries again.
+        The training loop calls this method after training has ended and has been saved. Afterwards,
+        the model contains the last average that was tried. If the result cannot be written, the
+        weights stay on disk, so that the next start can try again.
         """
         keeps, ranked = checkpoint_hook_of(runner), self._ranked()
         before = keeps.best
@@ -84,7 +88,7 @@ class ModelSoup(Hook):
             _remove(runner)
 
     def _try_averages(self, runner, ranked: list[int]) -> list[int]:
-        """Save the best average; return the epochs of the weights in it."""
+        """Save the best average; return the epochs of the averaged weights."""
         loop, keeps, epochs = runner.train_loop, checkpoint_hook_of(runner), ranked[:1]
         mean, best = _read(runner, ranked[0]), keeps.best
         for epoch in ranked[1:]:
@@ -107,7 +111,7 @@ class ModelSoup(Hook):
 
 
 def _average(mean: Tensor, value: Tensor, count: int) -> Tensor:
-    """Return the mean of `count` tensors after adding one more to it."""
+    """Return the mean of `count + 1` tensors, given the mean of `count` and one more tensor."""
     return torch.lerp(mean, value, 1 / (count + 1)) if mean.is_floating_point() else mean
 
 
@@ -126,12 +130,12 @@ def _file(runner, epoch: int) -> Path:
 
 
 def _files(runner) -> list[Path]:
-    """Return the weight files in the soup folder, including incomplete files."""
+    """Return the weight files in the soup folder, including incompletely written files."""
     return sorted(Path(runner.work_dir, SOUP).glob("*[0-9].pth*"))
 
 
 def _find(runner) -> dict[int, Metrics]:
-    """Return the metrics of this run's weights by epoch; delete files that will be rewritten."""
+    """Return the metrics of usable weight files by epoch, and delete all other weight files."""
     identity, metrics = checkpoint_hook_of(runner).identity, {}
     for path in _files(runner):
         try:

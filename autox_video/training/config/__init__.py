@@ -1,1 +1,1 @@
-"""Building the mmaction2 config of a run."""
+"""Build the mmaction2 config of a run."""

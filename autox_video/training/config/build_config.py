@@ -1,7 +1,7 @@
-"""Build the mmaction2 config of a run from its record.
+"""Build the mmaction2 config of a run from the run record.
 
-Nothing is decided here, and a config is never edited after it has been built. Every value comes
-from the record or an argument, or is a constant that works for all runs.
+This module makes no decisions, and a config is never modified after it has been built. Every config
+value comes from the run record or an argument, or is a constant that works for all runs.
 """
 
 import math
@@ -45,7 +45,7 @@ _TRAINING_MODULES = (
     *(f"checkpoints.{name}" for name in ("checkpoint_hook", "soup")),
 )
 _UNUSED_HOOKS = ("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")
-"""Default hooks of mmengine that are disabled. The first two would wait for the GPU in each step;
+"""Default hooks of mmengine to disable. The first two hooks would wait for the GPU in each step;
 our own hooks replace the others."""
 
 
@@ -56,13 +56,13 @@ class Deadline:
     budget_sec: float
     """Time budget of the whole run, including everything before and after training."""
     prediction: Prediction
-    """Predicted times of the parts of the run."""
+    """Predicted duration of each part of the run."""
     most_epochs: int
-    """Largest useful number of epochs; training never exceeds it, even if there is time."""
+    """Maximum number of epochs, even if there is time for more."""
 
 
 def model_config(record: RunRecord) -> Config:
-    """Return the part of a config that testing needs: the model, the classes and the pipeline."""
+    """Return the part of a config that is needed for testing: model, classes and pipeline."""
     return Config(_testing_part(record))
 
 
@@ -74,12 +74,12 @@ def build_config(
     quiet: bool = False,
     save_logits: bool = False,
 ) -> Config:
-    """Return the mmaction2 1.x config of a run, from which mmengine's Runner can be built.
+    """Return the mmaction2 1.x config of a run, for use with mmengine's Runner.
 
     Args:
         record: the run record, with the plan and the clips.
         work_dir: the work dir.
-        deadline: the time limit; None if the run has no time limit.
+        deadline: time limit of the run; None for no limit.
         quiet: whether to show only progress and problems to the user.
         save_logits: whether to save the logits of each evaluation.
     """
@@ -122,8 +122,8 @@ def build_config(
 def config_text(config: Config) -> str:
     """Return a config as Python code that mmengine can read.
 
-    mmengine's own writer is not used, because a signal during formatting makes it report an
-    invalid config.
+    mmengine's own writer is not used, because that writer reports an invalid config if a signal
+    arrives during formatting.
     """
     values = config.to_dict().items()
     return "".join(
@@ -133,7 +133,7 @@ def config_text(config: Config) -> str:
 
 
 def write_config(config: Config, path: Path) -> None:
-    """Write a config for users and for mmengine's Runner; this package never reads it."""
+    """Write a config file for users and mmengine's Runner; this package never reads the file."""
     write_text(path, config_text(config))
 
 
@@ -157,7 +157,7 @@ def _testing_part(record: RunRecord) -> dict[str, Any]:
 
 
 def _imported(modules: list[str]) -> dict[str, Any]:
-    """Import modules that register classes; return the config entry that makes mmengine do so."""
+    """Import modules that register classes; return the config entry for mmengine to import them."""
     import_modules_from_strings(modules)
     return {"imports": modules, "allow_failed_imports": False}
 

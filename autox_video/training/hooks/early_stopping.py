@@ -1,4 +1,4 @@
-"""Early stopping: ending training once the validation score no longer improves."""
+"""Early stopping: end training once the validation score stops improving."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from autox_video.metrics.selection_score import selection_score
 
 SMOOTHING = 0.5
-"""Weight of the previous smoothed score, so that one lucky evaluation does not decide."""
+"""Weight of the previous smoothed score when smoothing validation scores."""
 
 
 @HOOKS.register_module()
@@ -42,7 +42,7 @@ class EarlyStopping(Hook):
             runner.call_hook("on_note", sentence=sentence)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Stop immediately if early stopping had already ended the run."""
+        """Stop immediately if early stopping had already ended the resumed run."""
         self._is_over(runner)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Exponential moving average (EMA) of the weights, which replaces them in evaluations."""
+"""Exponential moving average (EMA) of the weights, used in evaluations."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from autox_video.training.checkpoints.model_state import unwrapped
 class WeightEMA(Hook):
     """Track an EMA of the weights over the training steps, and use it in every evaluation.
 
-    After step t, average += (1 - d) (weights - average) with d = min(decay, (1 + t) / (10 + t)), so
-    that the random initialisation is soon forgotten. best.pth contains the average; latest.pth
-    contains the weights and the average.
+    After step t, average += (1 - d) (weights - average) with d = min(decay, (1 + t) / (10 + t)).
+    The small d in the first steps reduces the influence of the initial weights. best.pth contains
+    the average; latest.pth contains both the weights and the average.
 
     Args:
-        decay: EMA decay, 0 to 1.
+        decay: EMA decay, between 0 and 1.
     """
 
     priority = "NORMAL"  # before the checkpoint hook, which loads and saves
@@ -39,7 +39,7 @@ class WeightEMA(Hook):
 
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Update the average."""
+        """Update the moving average."""
         if not self.average:
             self.average = {name: w.detach().clone() for name, w in self.weights.items()}
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
@@ -54,7 +54,7 @@ class WeightEMA(Hook):
         self._swap()
 
     def save_state(self, runner) -> None:
-        """Swap the weights back in while a checkpoint is written during an evaluation."""
+        """Use the trained weights, not the average, for a checkpoint saved during an evaluation."""
         self.is_paused = self.stands_in
         if self.is_paused:
             self._swap()
@@ -64,12 +64,12 @@ class WeightEMA(Hook):
             self._swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average and the number of steps it has seen."""
+        """Return the average and the number of steps that have been averaged."""
         average = {name: _whole(value) for name, value in self.average.items()}
         return {"steps": self.steps, "average": average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state from `state_dict`, and shard it like the current weights."""
+        """Load a state from `state_dict`, with the average sharded like the current weights."""
         self.steps = state["steps"]
         average = state["average"].items()
         self.average = {name: _sharded_as(self.weights[name], value) for name, value in average}
@@ -92,7 +92,7 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def _sharded_as(weight: nn.Parameter, value: Tensor) -> Tensor:
-    """Return a copy of a full tensor, on the device of a weight and sharded like it."""
+    """Return a copy of a full tensor, with the device and sharding of a weight."""
     value = value.to(weight.device, copy=True)
     if isinstance(weight, DTensor):
         return distribute_tensor(value, weight.device_mesh, weight.placements)

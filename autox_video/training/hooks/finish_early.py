@@ -1,4 +1,4 @@
-"""Finishing training early once all validation clips are classified correctly."""
+"""Finish training early once all validation clips are classified correctly."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from autox_video.metrics.selection_score import main_score
 from autox_video.training.moved_end import MovedEnd, current_end, move_end, restore_end
 
 ANNEALED_SHARE = 0.5
-"""Length of the annealing relative to the epochs before it, as in the schedule from scratch."""
+"""Number of annealing epochs relative to the number of epochs before annealing."""
 
 
 @HOOKS.register_module()
 class FinishEarly(Hook):
     """Anneal the learning rate and end training once validation is perfect.
 
-    Validation is perfect if every clip is classified correctly and the loss is small. If it no
-    longer is after the annealing, it was luck, and training continues as planned.
+    Validation is perfect if every clip is classified correctly and the loss is small. If validation
+    is no longer perfect after annealing, training continues as planned.
 
     Args:
-        loss: calibrated validation loss, in nats, below which the loss counts as small.
+        loss: upper limit of the calibrated validation loss, in nats.
     """
 
     priority = "NORMAL"  # before the checkpoint hook, so that the decision is saved
@@ -35,7 +35,7 @@ class FinishEarly(Hook):
         runner.train_loop.told_epochs = self._planned["epochs"]
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Move the end of training forward, or back once it turns out to be too early."""
+        """Bring the end of training forward, or restore the planned end."""
         loop, planned = runner.train_loop, self._planned["epochs"]
         is_perfect = self._is_perfect(metrics)
         epochs = loop.epoch + max(1, round(ANNEALED_SHARE * loop.epoch))
@@ -55,7 +55,7 @@ class FinishEarly(Hook):
         runner.call_hook("on_note", sentence=note)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Restore an early end from the checkpoint, unless the planned epochs have changed."""
+        """Restore an early end of training from the checkpoint, unless the plan has changed."""
         if self._loaded.get("end") and self._loaded["planned"] == self._planned["epochs"]:
             self._end = self._loaded["end"]
             restore_end(runner, self._end)

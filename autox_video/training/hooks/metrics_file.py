@@ -1,4 +1,4 @@
-"""WORK_DIR/metrics.jsonl: one JSON line per summary of training steps and one per evaluation."""
+"""The file metrics.jsonl in the work dir, with a JSON line per training summary or evaluation."""
 
 import json
 import math
@@ -12,18 +12,18 @@ from autox_video.run.work_dir import METRICS
 
 Event = dict[str, Any]
 _TYPES = {"event": str, "epoch": int, "iter": int}
-"""Fields that every event has, with their types."""
+"""Required fields of an event, with their types."""
 
 
 class MetricsFile:
-    """Appends events to the file; keeps them until the next write if the disk is full."""
+    """Appends events to metrics.jsonl; events that cannot be written wait for the next write."""
 
     def __init__(self, work_dir: str) -> None:
         self.path = Path(work_dir, METRICS)
         self.waiting: list[Event] = []
 
     def append(self, event: Event) -> str | None:
-        """Write an event; return a message for the user if writing starts to fail."""
+        """Write an event; return a message for the user when writing first fails, else None."""
         # JSON cannot represent NaN and infinity.
         self.waiting.append(
             {
@@ -41,7 +41,7 @@ class MetricsFile:
         return None
 
     def drop_after(self, *, iteration: int, evaluated_epoch: int) -> None:
-        """Remove the events of later steps and evaluations, and incomplete lines."""
+        """Remove incomplete lines and all events after the given step and evaluation."""
         there = [
             event
             for event in _events(self.path)
@@ -57,7 +57,7 @@ class MetricsFile:
 
 
 def read_evaluations(work_dir: Path) -> list[Event]:
-    """Return the epoch, iter and metrics of each evaluation in a work dir, in file order.
+    """Return epoch, iteration and metrics of each evaluation in a work dir, in file order.
 
     Raises:
         ResourceError: the file cannot be read.
@@ -66,7 +66,7 @@ def read_evaluations(work_dir: Path) -> list[Event]:
 
 
 def _events(path: Path) -> Iterator[Event]:
-    """Yield the events of a file; skip incomplete lines and lines that are not events."""
+    """Yield the events in a file, skipping lines that are incomplete or not events."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

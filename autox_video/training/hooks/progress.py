@@ -26,22 +26,22 @@ from autox_video.training.hooks.metrics_file import MetricsFile
 
 SUMMARIES_PER_EPOCH = 4
 LEAST_SECONDS_BETWEEN_LINES = 5.0
-"""Shortest time between two lines in train.log within an epoch, and between two readings of the
+"""Minimum time between two lines in train.log within an epoch, and between two readings of the
 loss, since each reading waits for the GPU."""
 SLOW_LOADING_SHARE = 0.2
-"""The share of time spent waiting for data is shown if it is at least this large."""
+"""Minimum share of time spent waiting for data for the share to be shown to the user."""
 
 
 @HOOKS.register_module()
 class Progress(Hook):
-    """Write each summary and evaluation to metrics.jsonl, and show the progress.
+    """Write summaries and evaluations to metrics.jsonl, and show the progress.
 
-    A summary covers the steps since the previous summary. It has the mean loss and training
-    accuracy, the head's learning rate, clips per second, and the share of the time spent waiting
-    for data.
+    A summary covers the steps since the previous summary. Each summary contains the mean loss and
+    training accuracy, the learning rate of the head, the clips per second, and the share of time
+    spent waiting for data.
 
     Args:
-        quiet: whether to show only progress and problems, and log the rest (for a side run).
+        quiet: whether to show only progress and problems, and to log the rest (for side runs).
     """
 
     priority = "LOW"
@@ -71,7 +71,7 @@ class Progress(Hook):
         self.start_iter = loop.iter
 
     def before_train_epoch(self, runner) -> None:
-        """Tell the user where a resumed run continues, if there are epochs left to train."""
+        """Tell the user from which epoch and step a resumed run continues."""
         if self.resumed:
             loop, self.resumed = runner.train_loop, False
             steps = loop.iter - loop.epoch * loop.steps_in_epoch
@@ -83,18 +83,18 @@ class Progress(Hook):
         self.file.path.unlink(missing_ok=True)
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Remove the events of steps that will be repeated."""
+        """Remove the events of steps that the resumed run will repeat."""
         self._go_back(runner.train_loop)
         self.start_iter = runner.train_loop.iter
         self.best, self.resumed = best or {}, True
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Tell the user why the run rolls back, and remove the events of repeated steps."""
+        """Tell the user why training was rolled back, and remove events of steps to repeat."""
         self._go_back(runner.train_loop)
         self._tell(sentence, complain)
 
     def after_train(self, runner) -> None:
-        """Write how long training and saving took, if any step was trained."""
+        """Write the time spent on training and saving, if any step was trained."""
         loop = runner.train_loop
         if self.resumed:
             self._tell(f"Training was already finished after {loop.epoch} epochs.")
@@ -104,20 +104,20 @@ class Progress(Hook):
             self._write({"event": "end", "epoch": loop.epoch, "iter": loop.iter, **times})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the outputs since the last summary, and the events not yet written."""
+        """Return the step outputs since the last summary, and the events not yet written."""
         return {"outputs": self.window.figures(), "waiting": list(self.file.waiting)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue the summary that the interrupted run had begun."""
+        """Restore the unfinished summary of the interrupted run."""
         self.window = Window(state["outputs"])
         self.file.waiting = list(state["waiting"])
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Count the time between the last step and the arrival of this batch as waiting."""
+        """Count the time since the last step as time spent waiting for data."""
         self.window.data_arrived()
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Count the step, show the progress, and write a summary at the end of a window."""
+        """Show the progress, and write a summary at the end of each window of steps."""
         loop, step, now = runner.train_loop, batch_idx + 1, time.perf_counter()
         self.window.step_done(len(data_batch["inputs"]) * processes.current().size, outputs)
         last = step == loop.steps_in_epoch
@@ -139,7 +139,7 @@ class Progress(Hook):
             self._log_line(line)
 
     def _log_line(self, line: str) -> None:
-        """Log a progress line; without a terminal, also show the first one to the user."""
+        """Log a progress line; without a terminal, also show the first line to the user."""
         if self.quiet:
             self.log.info(line)
         elif self.is_first and self.activity and not self.activity.is_live:
@@ -180,22 +180,22 @@ class Progress(Hook):
         )
 
     def on_note(self, runner, sentence: str) -> None:
-        """Show a message of another hook."""
+        """Show a message from another hook."""
         self._tell(sentence)
 
     def on_trouble(self, runner, sentence: str) -> None:
-        """Show a warning of another hook."""
+        """Show a warning from another hook."""
         self._tell(sentence, complain)
 
     def on_unreadable(self, runner, clips) -> None:
-        """Tell the user about each unreadable clip, but only once."""
+        """Tell the user about each unreadable clip once."""
         for clip in clips:
             if clip.video not in self.unreadable:
                 self.unreadable.add(clip.video)
                 self._tell(f"Skipped: {clip.error}", complain)
 
     def close(self, runner) -> None:
-        """Close the progress display, even if the run failed."""
+        """Close the progress display; also called if the run fails."""
         if self.activity:
             self.activity.close()
             self.activity = None
@@ -212,7 +212,7 @@ class Progress(Hook):
             self._tell(trouble, complain)
 
     def _summary(self, runner, step: int) -> dict[str, Any]:
-        """Return the event with the metrics of the steps since the last summary."""
+        """Return an event with the metrics of all steps since the last summary."""
         return {
             "event": "train",
             "epoch": runner.train_loop.epoch + 1,
@@ -223,7 +223,7 @@ class Progress(Hook):
         }
 
     def _left_sec(self, loop) -> float:
-        """Return the remaining training time at the mean speed since this process started."""
+        """Return the remaining training time, based on the mean speed of this process."""
         done = loop.iter + 1
         per_step_sec = (time.perf_counter() - self.first_time) / (done - self.first_iter)
         return per_step_sec * (loop.max_iters - done)
@@ -239,7 +239,7 @@ class Window:
     """Metrics over consecutive training steps.
 
     Args:
-        outputs: outputs of the window's steps before an interruption, if the run was resumed.
+        outputs: step outputs from before an interruption, if the run was resumed.
     """
 
     def __init__(self, outputs: Sequence[Mapping[str, float]] = ()) -> None:
@@ -249,21 +249,21 @@ class Window:
         self.outputs = [{k: torch.tensor(v) for k, v in output.items()} for output in outputs]
 
     def data_arrived(self) -> None:
-        """Count the time since the last step as waiting for a batch."""
+        """Count the time since the last step as time spent waiting for data."""
         self.waited_sec += time.perf_counter() - self.mark
 
     def step_done(self, clips: int, outputs: Mapping[str, Tensor]) -> None:
-        """Add a step on `clips` clips; its outputs stay on the device until the summary."""
+        """Add a step with `clips` clips, leaving the outputs on the device until the summary."""
         self.clips += clips
         self.outputs.append({k: outputs[k].detach() for k in ("loss", "top1_acc") if k in outputs})
         self.mark = time.perf_counter()
 
     def figures(self) -> list[dict[str, float]]:
-        """Return the outputs of the steps as plain numbers; this waits for the GPU."""
+        """Return the step outputs as plain numbers, which requires waiting for the GPU."""
         return [{k: float(v) for k, v in output.items()} for output in self.outputs]
 
     def summary(self) -> dict[str, float | None]:
-        """Return the mean loss and top-1, clips/s, and the share of time spent waiting for data."""
+        """Return mean loss and accuracy, clips per second, and share of time waiting for data."""
         elapsed_sec = time.perf_counter() - self.started
         figures = self.figures()
         means = {k: float(torch.tensor([f[k] for f in figures]).mean()) for k in figures[0]}
@@ -276,7 +276,7 @@ class Window:
 
 
 def describe(event: dict[str, Any], left_sec: float) -> str:
-    """Return the end of a progress line: the remaining time and the metrics of a summary."""
+    """Return the last part of a progress line, with the remaining time and summary metrics."""
     waits = event["data_wait"] >= SLOW_LOADING_SHARE
     return (
         f", {duration(left_sec)} left, loss {event['loss']:.3f}, "

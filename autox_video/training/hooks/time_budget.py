@@ -1,7 +1,7 @@
-"""Keeping the time budget by shortening training if it is slower than predicted.
+"""Keep a run within its time budget by shortening training that is slower than predicted.
 
-The main process makes the decisions, based on the clock of the run, and sends them to the other
-processes. Checkpoints contain the decisions, so that a resumed run follows them.
+The main process decides when training ends, based on the clock of the run, and tells the other
+processes. Checkpoints include the decision, so that a resumed run ends at the same point.
 """
 
 import time
@@ -17,29 +17,30 @@ from autox_video.training.deadline import EarlySteps, End, Pace
 from autox_video.training.moved_end import move_end, restore_end
 
 LONGER, LONGER_FILLS = 1.15, 0.9
-"""Training is extended if LONGER times the remaining steps fit into the share LONGER_FILLS of the
-remaining time."""
+"""Training is extended if LONGER times the remaining steps would fit into a share LONGER_FILLS of
+the remaining time."""
 MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
-"""Shares of all steps: until MORE_UNTIL, training may be extended beyond the plan; until
-BACK_UNTIL, shortened training may be extended back to the plan."""
+"""Training may be extended beyond the plan until the share MORE_UNTIL of all steps is done.
+Shortened training may be extended back to the plan until the share BACK_UNTIL is done."""
 FEWEST_STRETCHES = 2
-"""Smallest number of epochs over which the speed is averaged, once that many are measured."""
+"""Minimum number of measured epochs over which the speed is averaged, if available."""
 TRUSTED_STEPS = 8
-"""The predicted speed has the same weight as this many measured steps."""
+"""Number of measured steps that have the same weight as the predicted speed."""
 TOLD_SHARE = 0.15
-"""The user is told about a new end if it moves by more than this share of the planned steps."""
+"""Minimum change of the end of training to report, as a share of the planned steps."""
 LOOK_SHARE = 0.005
-"""Time between two checks of the end within an epoch, as a share of the budget."""
+"""Time between two checks within an epoch, as a share of the time budget."""
 
 
 @HOOKS.register_module()
 class TimeBudget(Hook):
-    """Move the end of training to keep the time budget.
+    """Move the end of training to keep the run within the time budget.
 
-    After each epoch the number of remaining epochs is chosen again, based on the recent speed,
-    which is measured over half as many epochs. It is reduced if time is short, and restored to the
-    plan if time is no longer short. In the first half of training it may also exceed the plan if
-    there is plenty of time. An epoch that cannot be finished in time is cut short.
+    After each epoch, the number of epochs is updated, based on the recent training speed. The
+    speed is averaged over half as many epochs as remain. The number of epochs is reduced if time is
+    short, and restored to the plan if time is no longer short. In the first half of training, the
+    number of epochs may also exceed the plan if there is plenty of time. An epoch that cannot be
+    finished in time is cut short.
 
     Args:
         budget_sec: time budget of the whole run.
@@ -47,9 +48,9 @@ class TimeBudget(Hook):
         first_epoch_sec: predicted time of the first epoch.
         epoch_sec: predicted time of each later epoch.
         evaluation_sec: predicted time of an evaluation.
-        most_epochs: largest useful number of epochs.
+        most_epochs: maximum number of epochs.
         early_share: share of all steps that are early steps (see `EarlySteps`).
-        early_cost: predicted cost of an early step relative to a later step.
+        early_cost: predicted duration of an early step relative to a later step.
     """
 
     priority = "LOWEST"
@@ -74,12 +75,12 @@ class TimeBudget(Hook):
         self._cut: dict[str, Any] | None = None
         self._loaded: dict[str, Any] | None = None
         self._stretches: list[tuple[float, float]] = []
-        """Measured and predicted seconds of each epoch trained by this process."""
+        """Measured and predicted duration in seconds of each epoch trained by this process."""
         self._began: tuple[float, int] | None = None
-        """Time and step at which this process began the current epoch or resumed within it."""
+        """Time and step at which this process started or resumed the current epoch."""
         self._next_look = 0.0
         self._told_step: int | None = None
-        """The last step of training that the user was told about."""
+        """Total number of training steps last reported to the user."""
 
     def before_run(self, runner) -> None:
         self.runner = runner
@@ -90,7 +91,7 @@ class TimeBudget(Hook):
         self._began = time.monotonic(), runner.train_loop.iter
 
     def after_train_epoch(self, runner) -> None:
-        """Record the measured and predicted time of the epoch."""
+        """Record the measured and predicted duration of the epoch."""
         self._stretches.append(self._taken(runner.train_loop))
         self._began = None
 
@@ -98,11 +99,11 @@ class TimeBudget(Hook):
         self._val_started = time.monotonic()
 
     def after_val(self, runner) -> None:
-        """Expect later evaluations to take as long as this one."""
+        """Use the duration of the evaluation as the prediction for later evaluations."""
         self.evaluation_sec = time.monotonic() - self._val_started
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Restore the end from the checkpoint, unless the plan or the budget has changed."""
+        """Restore the end of training from the checkpoint, unless plan or budget have changed."""
         loop, cut = runner.train_loop, self._loaded
         if cut is None or cut["of"] != self._decided_for(loop):
             return
@@ -110,7 +111,7 @@ class TimeBudget(Hook):
         restore_end(runner, cut)
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Restart the measurement, but keep the decisions made since that checkpoint."""
+        """Discard the time measured in the current epoch, but keep the end of training."""
         self._began = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,11 +121,11 @@ class TimeBudget(Hook):
         self._loaded = state["cut"]
 
     def may_evaluate(self) -> bool:
-        """Return whether there is time for another evaluation; all processes must call this."""
+        """Return whether there is time for an evaluation; all processes must call this method."""
         return processes.run_on_rank_zero(lambda: self._left_sec() >= self.evaluation_sec)
 
     def settle(self, loop) -> None:
-        """Choose the end of training again between two epochs; all processes must call this."""
+        """Update the end of training between two epochs; all processes must call this method."""
         self._tell(loop)
         if loop.epoch < loop.max_epochs:
             end = self._other_end(loop, End(loop.max_epochs, loop.max_iters))
@@ -132,9 +133,9 @@ class TimeBudget(Hook):
                 self.end_at(loop, *end)
 
     def new_end(self, loop) -> tuple[int, int]:
-        """Return the new total epochs and steps if the end has to move now, else (0, 0).
+        """Return the new total epochs and steps if the end of training must move, else (0, 0).
 
-        Only the main process decides, based on its clock; the caller must tell the others.
+        Only the main process decides; the caller must send the result to the other processes.
         """
         now = time.monotonic()
         if self._began is None or now < self._next_look or not processes.current().is_main:
@@ -144,12 +145,12 @@ class TimeBudget(Hook):
         return self._other_end(loop, End(loop.epoch + 1, min(whole, loop.max_iters))) or (0, 0)
 
     def end_at(self, loop, epochs: int, last_step: int) -> None:
-        """Move the end of training and of the schedule; all processes must call this."""
+        """Move the end of training and the schedule; all processes must call this method."""
         self._cut = {**move_end(self.runner, epochs, last_step), "of": self._decided_for(loop)}
         self._tell(loop)
 
     def _other_end(self, loop, at_hand: End) -> End | None:
-        """Return an earlier end if time is short, a later end if there is plenty, else None."""
+        """Return an earlier end if time is short, a later end if time is plentiful, else None."""
         pace = self._pace(loop)
         left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
         end = pace.end_in_time(at_hand, left_sec)
@@ -171,7 +172,7 @@ class TimeBudget(Hook):
         return self.clock.left_sec - self.reserve_sec
 
     def _taken(self, loop) -> tuple[float, float]:
-        """Return the measured and the predicted time of this process's part of the epoch."""
+        """Return the measured and predicted duration of the part of the epoch trained so far."""
         if self._began is None:
             return 0.0, 0.0
         began, step = self._began
@@ -182,7 +183,7 @@ class TimeBudget(Hook):
         return self.predicted_sec[loop.epoch > 0] / loop.steps_in_epoch
 
     def _pace(self, loop) -> Pace:
-        """Return the recent speed, averaged over enough steps to smooth short slowdowns."""
+        """Return the progress and the recent speed, averaged to smooth out short slowdowns."""
         step_sec = self._predicted_step_sec(loop)
         # Within the first epoch, the prediction counts as a few measured steps.
         prior_sec = 0.0 if self._stretches else TRUSTED_STEPS * step_sec
@@ -199,10 +200,10 @@ class TimeBudget(Hook):
         )
 
     def _tell(self, loop) -> None:
-        """Tell the user about a new end of training once it is settled or has changed a lot.
+        """Tell the user about a new end of training when training is over or the change is large.
 
-        In the first half of training the end may still move in both directions. After that it
-        moves slightly with every slow or fast step, which is not worth a message.
+        In the first half of training, the end may still move in both directions and is usually not
+        reported. Later, only large changes are reported.
         """
         over = loop.epoch >= loop.max_epochs
         may_move = loop.iter <= MORE_UNTIL * loop.max_iters

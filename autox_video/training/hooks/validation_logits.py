@@ -1,4 +1,4 @@
-"""Saving the validation logits of a run, so that several runs can be calibrated together."""
+"""Save the validation logits of a run, so that several runs can be calibrated together."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ class SaveLogits(Hook):
     priority = "NORMAL"  # before the checkpoint hook, so that a saved evaluation has its logits
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the logits; if that fails, the temperature is fitted without them."""
+        """Write the logits to disk; if writing fails, training continues."""
         measured = runner.val_loop.evaluator.metrics[0].measured
         if measured is None or not processes.current().is_main:
             return
@@ -32,9 +32,9 @@ class SaveLogits(Hook):
 
 
 def read_logits(work_dir: Path) -> dict[str, np.ndarray] | None:
-    """Return the outputs of the last evaluation of a run; None if missing or unreadable.
+    """Return the saved outputs of a run's last evaluation; None if missing or unreadable.
 
-    The keys are `positions` (N,), the clips' positions in their list, `logits` (N, K) and
+    The result contains `positions` (N,) of the clips in the clip list, `logits` (N, K) and
     `labels` (N,).
     """
     try:

@@ -1,4 +1,4 @@
-"""Per-clip results of every evaluation, to estimate the best score without selection bias.
+"""Record per-clip evaluation results, to estimate the best score without selection bias.
 
 Shape letters: E evaluations, N clips.
 """
@@ -16,10 +16,10 @@ from autox_video.metrics.selection_score import score_of_choice
 
 
 class ValidationOutcomes(Hook):
-    """Record per-clip results of every evaluation, to cross-validate the choice of the best one.
+    """Record per-clip results, to cross-validate the choice of the best evaluation.
 
     Args:
-        groups: (N,) group of each validation clip; clips of a group stay together.
+        groups: group of each validation clip, (N,); clips of a group stay together.
     """
 
     priority = "VERY_LOW"
@@ -27,10 +27,10 @@ class ValidationOutcomes(Hook):
     def __init__(self, groups: np.ndarray) -> None:
         self.groups = groups
         self.columns = np.zeros((0, 3, len(groups)), dtype=np.float32)
-        """(E, 3, N): whether each clip was classified correctly, its calibrated loss and weight."""
+        """For each clip: correctness (0 or 1), calibrated loss and weight, (E, 3, N)."""
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Record the result of each clip; unreadable clips have weight 0."""
+        """Record the result for each clip; unreadable clips have a weight of 0."""
         metric = runner.val_loop.evaluator.metrics[0]
         if metric.measured is None:
             return
@@ -44,7 +44,7 @@ class ValidationOutcomes(Hook):
         self.columns = np.concatenate([self.columns, columns])
 
     def figures(self) -> dict[str, Any]:
-        """Return the fields of `cross_validated` for the best evaluation; {} without a score."""
+        """Return the `cross_validated` fields for the best evaluation; {} if there is no score."""
         if not len(self.columns):
             return {}
         right, losses, weights = self.columns.astype(np.float64).transpose(1, 0, 2)
