@@ -3,8 +3,8 @@
 A textured shape moves over a plain background. Four numbers describe the shape in a frame:
 horizontal position, vertical position, rotation and size. In every clip, each of the four numbers
 starts at a uniformly random value in its range. The class determines which number changes, and in
-which direction. This number changes at constant speed and wraps around at the end of its range.
-Wrapping keeps the distribution uniform: in every frame of every class, all four numbers are
+which direction. The chosen number changes at constant speed and wraps around at the end of its
+range. Wrapping keeps the distribution uniform: in every frame of every class, all four numbers are
 independent and uniformly distributed, so a single frame carries no information about the class.
 
 Shape letters: T frames, H height, W width, S side of the sprite.
@@ -108,8 +108,8 @@ def make_demo(
 ) -> None:
     """Write `root`/videos/*.mp4 and `root`/annotations/{train,val,test}_list.txt and classes.txt.
 
-    The same seed always gives the same files. If some files of the demo are missing, only these are
-    generated. Existing files are never changed or removed.
+    The same seed always gives the same files. If some files of the demo are missing, only the
+    missing files are generated. Existing files are never changed or removed.
 
     Args:
         root: folder of the demo, created if needed.

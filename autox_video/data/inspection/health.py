@@ -72,7 +72,7 @@ class Health:
         return either(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
     def clip(self, number: int) -> Clip:
-        """Return the description of a clip."""
+        """Return a clip, given by its number, as a `Clip` dict."""
         name, row = self._rows[number]
         clips = self.splits[name]
         described = {"split": name, "video": clips.paths[row], "label": self._label(clips, row)}
@@ -107,7 +107,7 @@ class Health:
         return {"leak": len(clips) > 1, "agree": self.labels_agree(numbers), "clips": clips}
 
     def labels_agree(self, numbers: np.ndarray) -> bool:
-        """Whether all labels of these clips are the same."""
+        """Whether the clips with the given numbers all have the same label."""
         labels = {str(self.clip(number)["label"]) for number in numbers.tolist()}
         return len(labels - {"None"}) <= 1
 

@@ -33,9 +33,9 @@ class Listing:
     """Whether the class names come from a list, from folders or from a file of class names."""
     train: ClipTable
     val: ClipTable | None
-    """None if `train` has yet to be split."""
+    """Validation clips; None if `train` has yet to be split."""
     test: ClipTable | None
-    """None if there are no test clips."""
+    """Test clips; None if there are no test clips."""
     notes: tuple[str, ...] = ()
     """Messages for the user: what was skipped or split, and what looks unusual."""
     split_request: SplitRequest | None = None

@@ -110,7 +110,7 @@ class ReaderPool:
         self._hand_out()
 
     def attend(self) -> None:
-        """Process the available answers, after a short wait if there is none."""
+        """Process the answers that are available; wait briefly if there are none."""
         worker_of = {worker.pipe: worker for worker in self.workers}
         began = time.monotonic()
         pipes = wait(list(worker_of), _LOOK_EVERY_SEC)

@@ -176,7 +176,7 @@ class Changes:
 
 
 def compare(before: KnownClips, now: KnownClips) -> Changes:
-    """Find which clips are the same, and which classes were renamed."""
+    """Match the clips of two listings, and find which classes were renamed."""
     row_of = {key: row for row, key in enumerate(before.keys)}
     earlier: dict[int, int] = {}
     for row, key in enumerate(now.keys):

@@ -54,7 +54,7 @@ class KnownClips:
 
 
 def known_clips(tables: Splits, classes: tuple[str, ...], data_root: str | Path) -> KnownClips:
-    """Return the clips of all tables, with digests where they were opened.
+    """Return the clips of all tables, with digests for the tables that were inspected.
 
     Args:
         tables: clips by split; labels are class indices.

@@ -64,7 +64,7 @@ class Recordings(NamedTuple):
         return Recordings(*(column[rows] for column in self))
 
     def with_those_of(self, others: "Recordings") -> "Recordings":
-        """Return these clips followed by the clips of `others`, from the same listing."""
+        """Return the recordings of these clips, followed by `others` from the same listing."""
         return Recordings(*map(np.concatenate, zip(self, others, strict=True)))
 
 

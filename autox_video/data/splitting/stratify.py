@@ -93,7 +93,7 @@ def stratify(
 def sides_of_groups(
     groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
 ) -> dict[int, str]:
-    """Return the split of each clip whose group has one (the first in `names`, if several).
+    """Return the split of each clip in a group with a split (the first in `names`, if several).
 
     Args:
         groups: group labels (N,), as in `groups`.

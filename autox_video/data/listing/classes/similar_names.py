@@ -33,8 +33,8 @@ def near_names(clips: Mapping[str, int]) -> list[str]:
     """Report classes that are probably the same, or not classes at all, one message per group.
 
     Classes are probably the same if their names differ only in case, accents, spaces, hyphens,
-    underscores, dots or characters that look alike. They are also probably the same if their names
-    differ by one letter and one class has at least four times as many clips as the other.
+    underscores, dots or characters that look alike. Classes whose names differ by one letter are
+    probably the same if one class has at least four times as many clips as the other.
 
     Args:
         clips: number of clips per class name.

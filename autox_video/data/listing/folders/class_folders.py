@@ -25,7 +25,8 @@ def read_class_folders(
     unused, except those `named` in the config.
 
     Raises:
-        ListingError: there are no videos or none in class folders, or the folders are ambiguous.
+        ListingError: there are no videos, no videos are in class folders, or the folders are
+            ambiguous.
     """
     contents = read_contents(data_root)
     arranged = arrange(contents.videos, contents.folders, str(data_root))

@@ -91,7 +91,7 @@ def _is_nested(videos: Sequence[str]) -> bool:
 
 
 def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
-    """Return the subfolder names common to all folders; none if fewer than two are common."""
+    """Return the subfolder names that all folders share; empty if fewer than two."""
     shared = set.intersection(*map(_inner, folders))
     return shared if len(shared) > 1 else set()
 

@@ -111,7 +111,7 @@ class ListSource:
 
 @dataclass(frozen=True)
 class Reading:
-    """Options for reading a list, such as its split and where its clips are."""
+    """Options for reading a list, such as the split and the folder of the clips."""
 
     data_root: str
     """Folder or URL that the listed paths are relative to."""

@@ -176,7 +176,7 @@ def _is_video_path(line: str, data_root: str) -> bool:
 
 
 def _path_and_label(line: str) -> tuple[str, str]:
-    """Return path and label of a line; the label is "" if there is none."""
+    """Return the path and label in a line; the label is "" if there is none."""
     if match := _QUOTED.fullmatch(line):
         return match[1] or match[2], label_of(match[3])
     if "\t" in line:

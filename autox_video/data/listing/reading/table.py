@@ -47,7 +47,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     """Messages about how the list was read."""
     hashed: set[int] = field(default_factory=set)
-    """Indices of clips whose lines begin with #; these are comments unless such files exist."""
+    """Indices of clips whose lines begin with #; a line is a comment unless the file exists."""
     all_there: bool = False
     """Whether every path is known to exist."""
 
