@@ -69,7 +69,7 @@ def _weights_of(plan: Plan, path: Path) -> str:
     if not Path(plan.pretrained).is_file():
         raise ConfigError(
             f"from_plan: the run of {path} started from {plan.pretrained}, which no longer exists. "
-            "Give the weights, load_from=FILE, or load_from=none to train from scratch."
+            "Give the weights as load_from=FILE, or load_from=none to train from scratch."
         )
     return plan.pretrained
 

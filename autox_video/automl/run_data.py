@@ -151,7 +151,8 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
     the added clips are not used. Clips that were unreadable when the run began are ignored.
 
     Raises:
-        CheckpointError: clips or classes have changed in another way, or the run is finished.
+        CheckpointError: clips or classes have changed in a way that prevents resuming, or the run
+            is finished.
     """
     how, root = listing.split_request, listing.data_root
     names = tuple(SPLITS) if how is None else how.names
@@ -165,8 +166,8 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
         undo = "" if record.finished else " To resume that run, undo the change."
         raise CheckpointError(
             f"work_dir: {work_dir} holds a run on other clips: {sentence}. To train on the clips "
-            f"as they are now, run the same command with --fresh: {kept}the files of that run move "
-            f"to {work_dir / EARLIER}.{undo}"
+            f"as they are now, run the same command with --fresh: {kept}the files of the old run "
+            f"move to {work_dir / EARLIER}.{undo}"
         )
     if how is None:
         return listing

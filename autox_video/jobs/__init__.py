@@ -1,1 +1,1 @@
-"""The jobs that the commands run: train, test, check, write a config."""
+"""The jobs behind the commands: training, testing, checking the data and writing a config."""

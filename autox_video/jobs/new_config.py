@@ -21,17 +21,18 @@ from autox_video.video.files.suffixes import is_list, split_suffix
 WIDTH = 80
 NAMED_AT_MOST = 10
 LIST_FOLDERS = ("", "annotations", "lists", "labels", "splits")
-"""Sub-folders of data_root and of its parent folder that usually contain lists of clips."""
+"""Sub-folders of data_root and of its parent folder that usually contain clip lists."""
 
 
 def write_new_config(data_root: str, file: str | None = None) -> Path:
-    """Look at the names in a folder of clips, and write a commented config for it.
+    """Write a commented config for a folder of clips, based on the names in the folder.
 
     No clip is opened. Returns the path of the config.
 
     Args:
         data_root: folder or address of the clips.
-        file: the config; default: NAME.yaml in the current folder, where `data_root` is named NAME.
+        file: path of the config; by default NAME.yaml in the current folder, where NAME is the name
+            of `data_root`.
 
     Raises:
         ConfigError: the file exists.
@@ -66,7 +67,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _find_lists(data_root: str) -> dict[str, str]:
-    """Return files named like lists of training, validation or test clips, by config key."""
+    """Return files whose names suggest training, validation or test lists, by config key."""
     if is_remote(data_root):
         return {}
     root, found = Path(data_root), {}
@@ -80,7 +81,7 @@ def _find_lists(data_root: str) -> dict[str, str]:
 
 
 def _read(settings: Settings, lists: Mapping[str, str]) -> tuple[Listing, Mapping[str, str]]:
-    """Read the folder; if it has no class folders, read it with the lists."""
+    """Read the folder alone or, if it has no class folders, together with the lists."""
     try:
         return read_listing(settings), {}
     except ListingError:
@@ -112,7 +113,7 @@ def _lines(
 
 
 def _found(key: str, listing: Listing) -> str:
-    """Return what was found for a key; "" if nothing was found."""
+    """Return a note on what was found for a config key; "" if nothing was found."""
     split = key.removeprefix("ann_file_")
     if split in listing.splits:
         return f"Found: {counted(len(listing.splits[split]), 'clip')}."
@@ -135,6 +136,6 @@ def _classes(listing: Listing) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    """Return the text as comment lines; a line break in a name cannot end the comment."""
+    """Return the text as comment lines; line breaks in names are escaped."""
     marks: dict[str, Any] = {"initial_indent": "# ", "subsequent_indent": "# "}
     return textwrap.wrap(printable(text), WIDTH, **marks, break_on_hyphens=False)

@@ -1,4 +1,4 @@
-"""Show useful next commands, with the config of the command that has just ended."""
+"""Suggest useful next commands, with the config of the command that has just ended."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def say_next_steps(*steps: str, plan: Plan | None = None) -> None:
     """Print the command line of each step; print nothing when used as a library.
 
     Args:
-        steps: `test`, `clips`, `leaderboard` or `longer`, which needs the plan.
+        steps: any of `test`, `clips`, `leaderboard` and `longer`; `longer` needs the plan.
         plan: the plan of the model.
     """
     longer = f"epoch={2 * plan.epochs}" if plan else ""

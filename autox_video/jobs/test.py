@@ -50,16 +50,16 @@ VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 
 @dataclass(frozen=True, slots=True)
 class PreparedTest:
-    """What all processes need to run a test."""
+    """Everything that the processes need to run a test."""
 
     weights: Path
     record: RunRecord
-    """The record of the weights, with the decoder and the remote cache of the settings."""
+    """The run record of the weights, with the decoder and the remote cache from the settings."""
     clips: ClipTable
     data_root: str
     device: str
     workers: int | None
-    """Number of decoding processes per testing process; None: as many as are useful."""
+    """Number of decoding processes per testing process; None for as many as are useful."""
     results_file: Path
 
 
@@ -71,7 +71,7 @@ def transform(
     Args:
         settings: the settings for the clips, the work dir and the output.
         checkpoint: the weights; default: the best weights of the work dir.
-        whole_folder: predict every video in data_root instead of a list.
+        whole_folder: whether to predict every video in data_root instead of a list.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
@@ -92,7 +92,7 @@ def transform(
 def prepare_test(
     settings: Settings, checkpoint: str | None = None, *, whole_folder: bool = False
 ) -> PreparedTest:
-    """Find the weights and the clips; the arguments are those of `transform`."""
+    """Find the weights and the clips; the arguments are the same as for `transform`."""
     work_dir, is_in_work_dir = Path(settings.work_dir), settings.test_results_path == AUTO
     if not is_in_work_dir:
         check_results_path(settings.results_file)
@@ -118,7 +118,7 @@ def prepare_test(
 
 
 def run_test(test: PreparedTest) -> dict[str, Any]:
-    """Predict, write, report and return the content of results.json. All processes must call it."""
+    """Predict the clips; write, show and return the results. All processes must call this."""
     from autox_video.evaluation.predict import load_model, predict
     from autox_video.training.config.build_config import model_config
 
@@ -189,8 +189,8 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
 def _own_figures(meta: Mapping[str, Any]) -> Any:
     """Return the validation metrics of exactly these weights.
 
-    The result is None for a refit on train + validation, whose stored metrics were measured with
-    the same plan trained without the validation clips.
+    The result is None for a refit on train + validation, because the stored metrics belong to
+    weights trained without the validation clips.
     """
     from autox_video.training.checkpoints.checkpoint import ALL_CLIPS
 
@@ -222,7 +222,7 @@ def _refuse_all_unreadable(predictions: Sequence[Prediction]) -> None:
 
 
 def _decoder(trained: str, asked: str) -> str:
-    """Return the decoder of the settings, or of training for `auto`; warn if the two differ."""
+    """Return the decoder to use, and warn if it differs from the decoder used in training."""
     decoder = trained if asked == AUTO else asked
     check_decoder(decoder)
     if decoder != trained:

@@ -13,7 +13,7 @@ from autox_video.tasks.task import Task
 from autox_video.video.sampling import MOST_TEST_CLIPS
 
 FEW_CLIPS = 30
-"""With fewer clips than this, a share of them is shown as `2 of 3`."""
+"""Below this number of clips, a share of the clips is shown as `2 of 3`."""
 MOST_CLASSES = 10
 MOST_CONFUSIONS = 3
 NAMED_AT_MOST = 20
@@ -25,7 +25,7 @@ def show_report(task: Task, content: Mapping[str, Any], predictions: Sequence[Pr
     Args:
         task: the task of the model.
         content: the content of results.json.
-        predictions: the predictions that the content was made from.
+        predictions: the predictions from which the content was made.
     """
     _warn_of_unreadable(predictions)
     _warn_of_parts(predictions)
@@ -62,7 +62,7 @@ def _metric_row(measured: Mapping[str, Any], name: str) -> tuple[str, str, str]:
 
 
 def share_text(part: int, total: int) -> str:
-    """Return a share of clips as text: `2 of 3` if there are few clips, else as a score."""
+    """Return a share of clips as text: `2 of 3` for few clips, otherwise as a score."""
     return f"{part} of {total}" if total < FEW_CLIPS else score_text(part / total, total)
 
 
@@ -108,7 +108,7 @@ def _warn_of_unreadable(predictions: Sequence[Prediction]) -> None:
 
 
 def _warn_of_parts(predictions: Sequence[Prediction]) -> None:
-    """Warn of long clips of which the model saw only a part."""
+    """Warn about long clips that the model saw only in part."""
     partly = sorted((p for p in predictions if p.is_partly_seen), key=lambda p: p.seen)
     if partly:
         complain(

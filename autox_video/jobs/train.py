@@ -43,7 +43,7 @@ from autox_video.run.work_dir import (
 )
 
 OVER_SHARE, OVER_SEC = 0.05, 30.0
-"""A budget may be exceeded by this share of it or by this many seconds, whichever is more."""
+"""A time budget may be exceeded by this share of it or by this many seconds, whichever is more."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
@@ -57,7 +57,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
-        Stopped: a signal stopped the run, and everything is saved.
+        Stopped: a signal stopped the run after its state was saved.
     """
     me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
@@ -105,7 +105,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
 
 
 def _test_in_time(settings: Settings, clock: BudgetClock, testing_sec: float) -> bool:
-    """Test the best weights if there is time and they are not tested yet; return whether it did."""
+    """Test the best weights if they are untested and time is left; return whether a test ran."""
     test = processes.run_on_rank_zero(lambda: prepare_test(settings))
     if processes.run_on_rank_zero(lambda: is_tested(test) or not _is_in_time(clock, testing_sec)):
         return False
@@ -114,9 +114,9 @@ def _test_in_time(settings: Settings, clock: BudgetClock, testing_sec: float) ->
 
 
 def show(settings: Settings, *, fresh: bool = False) -> Plan:
-    """Make the plan of the run that `fit` would start, show it, and write it to record.json.
+    """Plan the run that `fit` would start; show the plan, and write it to record.json.
 
-    Nothing else is kept. If the work dir holds a run, its files are not touched.
+    Nothing else is kept. If the work dir holds a run, the files of the run are not touched.
 
     Args:
         settings: the user's settings.
@@ -175,7 +175,7 @@ def _mend_record(work_dir: Path) -> None:
 
 
 def _warn_of_long_clips(planned: Planned) -> None:
-    """Warn of long clips of which validation or testing sees only a part."""
+    """Warn about clips that are too long to be seen whole in validation or testing."""
     plan, splits = planned.plan, planned.prepared.inspected.splits
     span_sec, probes = plan.clip_len * plan.frame_interval_sec, plan.mode == "probe"
     warn_of(notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips, probes=probes))

@@ -1,1 +1,1 @@
-"""Every automatic choice, made by pure functions of the settings, the data and the machine."""
+"""Pure functions that make every automatic choice from the settings, the data and the machine."""

@@ -22,7 +22,8 @@ DIRECTION_WORDS = re.compile(
 MANY_CLIPS = 10_000
 """Estimated number of training clips above which colours vary enough without recolouring."""
 EARLY_SHARE, EARLY_SIDE = 0.5, 0.75
-"""The share of training with smaller clips (progressive resizing), and their relative side."""
+"""Progressive resizing: the share of training with smaller clips, and their relative side
+length."""
 GRAIN_PX = 28  # an attention window in the first stage of a Swin: 7 tokens of 4 px
 
 jitter = by_start(
@@ -36,7 +37,7 @@ smallest_crop = by_start(
 
 
 def early_share(draft: Draft) -> Choice:
-    """Choose the share of the training steps with smaller clips, counted from the start."""
+    """Choose the share of training steps, from the start, that use smaller clips."""
     side, asked = draft.resolution, draft.asked("progressive")
     if asked is None:
         return by_rule(0.0, "off: there is time for full-size clips")
@@ -47,13 +48,13 @@ def early_share(draft: Draft) -> Choice:
 
 
 def early_side(draft: Draft) -> Choice:
-    """Choose the side of the smaller clips, in px."""
+    """Choose the side length of the smaller clips, in px."""
     part, side = draft.choice("early_share"), draft.resolution
     return replace(part, value=smaller_side(side) if part.value else side)
 
 
 def smaller_side(resolution: int) -> int:
-    """Return the side of the smaller clips, in px; `resolution` itself if it is already small."""
+    """Return the side length of the smaller clips, in px; `resolution` if it is already small."""
     return min(resolution, GRAIN_PX * max(2, round(EARLY_SIDE * resolution / GRAIN_PX)))
 
 
@@ -69,7 +70,7 @@ def flip(draft: Draft) -> Choice:
 
 
 def augment(draft: Draft) -> Choice:
-    """Choose the augmentation in addition to crops and flips."""
+    """Choose the augmentation to add to crops and flips."""
     asked = draft.asked("augment")
     if asked is not None:
         return by_user(AUGMENTATIONS[asked], f"{asked}, {GIVEN}")
@@ -84,7 +85,7 @@ def augment(draft: Draft) -> Choice:
 
 
 def scaled(strengths: Mapping[str, float], factor: float) -> dict[str, float]:
-    """Return augmentation strengths multiplied by `augment_strength`."""
+    """Return the augmentation strengths multiplied by `factor`."""
     if factor == 1:
         return dict(strengths)
     return {

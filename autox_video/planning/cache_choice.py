@@ -1,4 +1,4 @@
-"""Deciding whether to cache decoded frames, based on the measured times of reading and training."""
+"""Decide whether to cache decoded frames, based on measured reading and training times."""
 
 import math
 
@@ -76,7 +76,7 @@ def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
 
 
 def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
-    """Return the share of an epoch's time that a cache saves, and the figures that show it."""
+    """Return the share of an epoch's time that a cache saves, and a text with measured times."""
     read_sec, step_sec = measured.read_sec, measured.step_sec
     figures = f"per clip, reading takes {1e3 * read_sec:.1f} ms, a step {1e3 * step_sec:.1f} ms"
     if plan.device == "cpu":

@@ -1,4 +1,4 @@
-"""A choice of the plan, with its value, source, reason and evidence."""
+"""A choice in the plan, with its value, source, reason and evidence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ SEARCH: Source = "search"
 """The value comes from a trial of the search."""
 
 GIVEN = "given in the config"
-"""The reason that is shown for the user's choices."""
+"""The reason shown for choices made by the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value with its source, which code may read, and its reason, which is only shown."""
+    """A value with its source, which code may read, and its reason, which is only displayed."""
 
     value: Any
     source: Source
@@ -34,7 +34,7 @@ class Choice:
     """`figures` that support the choice, and `alternatives` with their figures, if any."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the choice as plain values."""
+        """Return the choice as plain JSON values."""
         return {
             **{"value": self.value, "reason": self.reason, "source": self.source},
             **self.evidence,

@@ -10,20 +10,20 @@ LARGEST_SPAN_SEC = 8.0
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 LARGEST_ROUND = 4
-"""Largest number of test clips of a median video; longer videos get more rounds of test clips
-(`video.sampling`)."""
+"""Largest number of test clips for a video of median length; longer videos get more rounds of test
+clips (`video.sampling`)."""
 SHARE_OF_SIDE = 0.6
 ROOM_FOR_CROPS = 8 / 7
 """Ratio of the frames' short side to the resolution; 256 px for 224 px is common."""
 
 
 def span_sec(video_length: float | None, seconds_median: float) -> float:
-    """Return the seconds that one clip spans, by `video_length` or the videos' median length."""
+    """Return the seconds that a clip spans: `video_length`, or else the median video length."""
     return min(seconds_median, LARGEST_SPAN_SEC) if video_length is None else float(video_length)
 
 
 def count_test_clips(seconds_median: float, span_sec: float) -> int:
-    """Return the number of clips over time with which a video of median length is tested."""
+    """Return the number of test clips, spread over time, for a video of median length."""
     return max(1, min(LARGEST_ROUND, math.ceil(seconds_median / span_sec - 1e-6)))
 
 
@@ -36,7 +36,7 @@ def clip_len(draft: Draft) -> Choice:
 
 
 def frame_interval_sec(draft: Draft) -> Choice:
-    """Choose the seconds between two frames of a clip."""
+    """Choose the time between two frames of a clip, in seconds."""
     span, seconds = _span_sec(draft), draft.stats.seconds_median
     interval_sec, why = span / draft.clip_len, f"a clip spans {span:.3g} s at any frame rate"
     if draft.asked("video_length") is None:
@@ -59,12 +59,12 @@ def resolution(draft: Draft) -> Choice:
 
 
 def short_side(draft: Draft) -> Choice:
-    """Choose the short side to which decoding scales larger frames down, in px."""
+    """Choose the short side, in px, to which larger frames are scaled down when decoded."""
     return by_rule(round(draft.resolution * ROOM_FOR_CROPS), "leaves room for random crops")
 
 
 def test_clips(draft: Draft) -> Choice:
-    """Choose the number of clips over time per video in testing."""
+    """Choose the number of test clips per video, spread over time."""
     seconds = draft.stats.seconds_median
     why = f"covers {seconds:.3g} s, more for longer videos; three crops each, "
     clips = count_test_clips(seconds, draft.clip_len * draft.frame_interval_sec)

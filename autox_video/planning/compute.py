@@ -34,7 +34,7 @@ def precision(draft: Draft) -> Choice:
 
 
 def gradient_checkpointing(draft: Draft) -> Choice:
-    """Choose whether activations are recomputed in the backward pass, to save memory."""
+    """Choose whether to recompute activations in the backward pass to save memory."""
     fit = _clips_that_fit(draft, checkpointing=False)
     if fit < FEWEST_CLIPS_KEPT:
         return by_rule(True, f"without it only {max(int(fit), 0)} clips fit in memory")
@@ -42,7 +42,7 @@ def gradient_checkpointing(draft: Draft) -> Choice:
 
 
 def batch_size(draft: Draft) -> Choice:
-    """Choose the number of clips per step of all processes, based on what trains well."""
+    """Choose the total batch size of all processes, based on what trains well."""
     processes, asked = draft.processes, draft.asked("videos_per_gpu")
     if asked is not None:
         why = GIVEN if processes == 1 else f"{asked} per process, {GIVEN}"
@@ -56,7 +56,7 @@ def batch_size(draft: Draft) -> Choice:
 
 
 def accumulation(draft: Draft) -> Choice:
-    """Choose the number of gradient accumulation parts with which a step fits in memory."""
+    """Choose the number of gradient accumulation parts so that a step fits in memory."""
     fit = int(_clips_that_fit(draft, checkpointing=draft.gradient_checkpointing))
     clips = math.ceil(draft.batch_size / draft.processes)
     parts = min(clips, math.ceil(clips / max(1, fit)))
@@ -64,7 +64,7 @@ def accumulation(draft: Draft) -> Choice:
 
 
 def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
-    """Return how many clips of a training step fit in a process's memory besides the model."""
+    """Return how many clips of a training step fit in a process's memory alongside the model."""
     hardware, spec = draft.hardware, draft.spec
     # Weights, gradients and AdamW's two moments: 16 bytes per parameter.
     fixed_gib = spec.parameters_millions * 16e6 / 1024**3
@@ -119,7 +119,7 @@ def workers(draft: Draft) -> Choice:
 
 
 def disk_gib(draft: Draft) -> Choice:
-    """Estimate the largest disk space that a run's checkpoints use, in GiB."""
+    """Estimate the peak disk usage of a run's checkpoints, in GiB."""
     size_gib = draft.spec.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
     why = f"two checkpoints, the best weights twice, one being written, {MOST_AVERAGED} to average"
     return by_rule(round(size_gib, 3), why)

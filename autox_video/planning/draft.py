@@ -1,4 +1,4 @@
-"""Making a plan, each field of which is set by a config key or a rule."""
+"""Drafts of plans, in which each field is set by a config key or a rule."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Basis:
     """Choices of the run to repeat, if any; keys that the user sets take precedence."""
 
     def asked(self, key: str | None) -> Any:
-        """Return the value that the user gave for a config key; None if not given or auto."""
+        """Return the user's value for a config key, or None if the key is not set or is auto."""
         if key not in self.settings.model_fields_set:
             return None
         value = getattr(self.settings, key)
@@ -37,7 +37,7 @@ class Basis:
 
 
 class Draft:
-    """An unfinished plan; reading a field chooses it, after the fields that it depends on."""
+    """An unfinished plan, in which the value of a field is chosen when the field is first read."""
 
     def __init__(
         self, basis: Basis, fields: "Mapping[str, Field]", settled: Mapping[str, Choice]
@@ -53,7 +53,7 @@ class Draft:
         return BACKBONES[self.backbone]
 
     def choice(self, name: str) -> Choice:
-        """Return the choice of a field; make the choice first if it has not been made yet."""
+        """Return the choice for a field, making the choice first if necessary."""
         if name not in self._choices:
             how = self._fields[name]
             asked = self.asked(how.key)
@@ -93,19 +93,19 @@ class Field:
 def chosen(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """Define a field of the plan with the value of a config key, or of a rule if that is auto."""
+    """Define a plan field whose value comes from a config key, or a rule if the key is auto."""
     return field(metadata={"how": Field(rule, key, True, change, anew)})
 
 
 def computed(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """Define a field of the plan that a rule computes; the rule reads the config key, if any."""
+    """Define a plan field whose value comes from a rule, which reads the config key, if any."""
     return field(metadata={"how": Field(rule, key, False, change, anew)})
 
 
 def from_key(key: str, reason: str, *, change: str) -> Any:
-    """Define a field of the plan with the value of a config key whose default is not auto."""
+    """Define a plan field whose value comes from a config key with a default other than auto."""
     return chosen(
         lambda draft: by_rule(getattr(draft.settings, key), reason), key, change=change, anew=True
     )
@@ -117,5 +117,5 @@ def always(value: Any, reason: str) -> Rule:
 
 
 def by_start(*, scratch: tuple[Any, str], pretrained: tuple[Any, str]) -> Rule:
-    """Return a rule with one (value, reason) from scratch and one with pretrained weights."""
+    """Return a rule with one (value, reason) for scratch and one for pretrained weights."""
     return lambda draft: by_rule(*(scratch if draft.scratch else pretrained))

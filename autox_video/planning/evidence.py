@@ -11,9 +11,9 @@ from autox_video.planning.predicted_time import Measured
 def evidence_of(
     backbone: str, stats: DatasetStats, hardware: Hardware, measured: Measured
 ) -> dict[str, dict[str, Any]]:
-    """Return the `figures` and `alternatives` of each field of the plan that has them.
+    """Return the `figures` and `alternatives` for each plan field that has any.
 
-    `measured` contains the times of the plan on this machine.
+    `measured` contains times measured on this machine for the plan.
     """
     reading = {
         "read_sec_of_a_clip": round(measured.first_read_sec, 6),

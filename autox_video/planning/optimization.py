@@ -14,10 +14,11 @@ SCRATCH_EPOCHS = (20, 200)
 FEWEST_WAITED = 4
 WAITED_SHARE = 1 / 3
 FINISHED_LOSS, FINISHING_CLIPS = 0.05, 35
-"""Largest calibrated loss and smallest number of clips with which a perfect validation ends
-training early. If 35 of 35 clips are right, the 95% interval of the accuracy starts at 90%."""
+"""Largest calibrated loss and smallest number of validation clips at which a perfect validation
+score ends training early. If 35 of 35 clips are right, the 95% interval of the accuracy starts at
+90%."""
 END_KEYS = ("epoch", "patience", "time_budget")
-"""Keys with which the user says when training ends."""
+"""Keys that let the user decide when training ends."""
 IMBALANCE = 4  # ratio of the clips of the largest class to those of the smallest
 TRAINING_KEYS = (
     *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
@@ -52,7 +53,7 @@ def warmup_epochs(draft: Draft) -> Choice:
     """Choose the number of epochs of linear warm-up.
 
     Raises:
-        ConfigError: the user asks for at least as many epochs as the run has.
+        ConfigError: the user asks for a warm-up at least as long as the whole run.
     """
     asked, epochs = draft.asked("warmup_epochs"), draft.epochs
     most = 1.0 if draft.scratch else 2.5
@@ -109,8 +110,8 @@ def freeze(draft: Draft) -> Choice:
 def lr(draft: Draft) -> Choice:
     """Choose the learning rate of the head for the total batch size.
 
-    It scales with the square root of the batch size, which suits AdamW (Malladi et al., NeurIPS
-    2022). With linear scaling, the small batches of small data sets would hardly change the
+    The rate scales with the square root of the batch size, which suits AdamW (Malladi et al.,
+    NeurIPS 2022). With linear scaling, the small batches of small data sets would hardly change the
     weights.
     """
     batch = draft.batch_size
@@ -137,7 +138,7 @@ def label_smoothing(draft: Draft) -> Choice:
 
 
 def class_balance(draft: Draft) -> Choice:
-    """Choose whether loss and validation weigh all classes equally.
+    """Choose whether the loss and the validation score weight all classes equally.
 
     Raises:
         ConfigError: the user asks for class balancing, but the task does not support it.
@@ -147,8 +148,8 @@ def class_balance(draft: Draft) -> Choice:
     can_balance = TASKS[draft.stats.task].balances_loss
     if asked and not can_balance:
         raise ConfigError(
-            "class_balance: on needs clips of one class each, but here clips have several; set it "
-            "to off or auto."
+            "class_balance: on needs exactly one class per clip, but here clips have several; set "
+            "class_balance to off or auto."
         )
     if asked is not None:
         return by_user(asked)
@@ -178,7 +179,7 @@ def patience(draft: Draft) -> Choice:
 
 
 def finish_loss(draft: Draft) -> Choice:
-    """Choose the calibrated loss below which a perfect validation ends training early."""
+    """Choose the calibrated loss below which a perfect validation score ends training early."""
     clips = draft.stats.num_val
     if not draft.scratch:
         return by_rule(0.0, "fine-tuning is short anyway")

@@ -1,7 +1,7 @@
 """The plan of a run: every automatic choice, made from settings, statistics and hardware.
 
-The fields of `Plan` define for each choice its config key, its rule, and whether a resumed run may
-change it.
+Each field of `Plan` defines the config key and the rule of a choice, and whether a resumed run may
+change the choice.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ OTHER_EPOCHS = (
 )
 OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
 ADDED = {"freeze": 0, "augment_strength": 1.0, "finish_loss": 0.0}
-"""Fields that older records lack, with the values that those runs used."""
+"""Fields missing from older records, with the values that those runs used."""
 
 
 def _mode(draft: Draft) -> Choice:
@@ -88,23 +88,23 @@ class Plan:
     early_side: int = computed(augmentation.early_side, "progressive")
     """Side of the smaller clips at the start of training (progressive resizing), in px."""
     early_share: float = computed(augmentation.early_share, "progressive")
-    """Share of the training steps with smaller clips."""
+    """Share of training steps that use smaller clips."""
     decoder: str = chosen(always("pyav", "exact, and decodes only what is needed"), "decoder")
     """Video decoder: `pyav`, `torchcodec` or `decord`."""
     short_side: int = computed(clip_shape.short_side)
-    """Short side to which decoding scales frames of at least twice that size, in px."""
+    """Short side, in px, to which decoding scales frames that are at least twice as large."""
     jitter: bool = computed(augmentation.jitter)
-    """Whether training frames are shifted at random within their time slot."""
+    """Whether training frames are shifted at random within their time slots."""
     test_clips: int = computed(clip_shape.test_clips)
-    """Clips over time per video in testing, each with three crops."""
+    """Number of test clips per video, spread over time, each with three crops."""
     batch_size: int = computed(
         compute.batch_size,
         "videos_per_gpu",
         change="lr stays {lr:g}; from here on, steps have different clips",
     )
-    """Number of clips in a training step of all processes together."""
+    """Total number of clips per training step, over all processes."""
     accumulation: int = computed(compute.accumulation, change="", anew=True)
-    """Number of parts into which a process splits a step to save memory (gradient accumulation)."""
+    """Number of gradient accumulation parts into which a process splits a step to save memory."""
     epochs: int = chosen(optimization.epochs, "epoch", change=OTHER_EPOCHS)
     warmup_epochs: float = computed(optimization.warmup_epochs, "warmup_epochs")
     flat_epochs: float = computed(optimization.flat_epochs)
@@ -116,12 +116,12 @@ class Plan:
     backbone_lr_mult: float = computed(optimization.backbone_lr_mult)
     """Learning rate of the backbone's last block, relative to the head's."""
     layer_decay: float = chosen(optimization.layer_decay, "layer_decay")
-    """Learning rate of a block relative to that of the next block."""
+    """Ratio of a block's learning rate to the learning rate of the next block."""
     beta2: float = computed(optimization.beta2)
-    """Decay of AdamW's average of squared gradients, which covers 1 / (1 - beta2) steps."""
+    """AdamW's decay for the average of squared gradients, which covers 1 / (1 - beta2) steps."""
     weight_decay: float = chosen(always(0.05, "as in the Video Swin paper"), "weight_decay")
     max_grad_norm: float = computed(always(1.0, "limits the effect of a bad batch"))
-    """Largest 2-norm of the gradients; larger gradients are scaled down."""
+    """Maximum 2-norm of the gradients; larger gradients are scaled down."""
     ema: float = chosen(
         always(0.0, "off: the best weights are averaged at the end"),
         "ema",
@@ -133,7 +133,7 @@ class Plan:
     drop_path: float = chosen(optimization.drop_path, "drop_path")
     label_smoothing: float = chosen(optimization.label_smoothing, "label_smoothing")
     class_balance: bool = computed(optimization.class_balance, "class_balance")
-    """Whether loss and validation weigh all classes equally."""
+    """Whether the loss and the validation score weight all classes equally."""
     smallest_crop: float = computed(augmentation.smallest_crop)
     """Smallest share of a frame's area that a random crop keeps, at `augment_strength` 1."""
     flip: bool = chosen(augmentation.flip, "flip")
@@ -142,7 +142,7 @@ class Plan:
     augment_strength: float = chosen(
         always(1.0, "`augment` and crops as defined"), "augment_strength"
     )
-    """Factor of the `augment` strengths and exponent of `smallest_crop`; 0 turns both off."""
+    """Factor for the `augment` strengths and exponent for `smallest_crop`; 0 turns both off."""
     cache: str | None = computed(always(None, "not chosen yet"), "cache", change="")
     """Folder for decoded frames; None for no cache."""
     cache_gib: float = computed(always(0.0, "not chosen yet"), "cache", change="")
@@ -165,7 +165,7 @@ class Plan:
     processes: int = computed(compute.processes, change=OTHER_PROCESSES, anew=True)
     """Number of training processes."""
     strategy: str = from_key("strategy", "only matters with several processes", change=LAST_DIGITS)
-    """Distributed strategy of several processes, `ddp` or `fsdp`."""
+    """Strategy for distributed training, `ddp` or `fsdp`."""
     deterministic: bool = from_key(
         "deterministic", "off is faster; a CPU is deterministic anyway", change=LAST_DIGITS
     )
@@ -175,7 +175,7 @@ class Plan:
     checkpoint_minutes: float = from_key("checkpoint_minutes", MAY_BE_LOST, change=MAY_BE_LOST)
     """Longest time between two checkpoints, in minutes."""
     disk_gib: float = computed(compute.disk_gib, change="", anew=True)
-    """Disk space of the checkpoints while one is being written, in GiB."""
+    """Disk space for the checkpoints, in GiB, including one that is being written."""
     evaluation: int = from_key(
         "evaluation",
         "epochs between evaluations",
@@ -185,8 +185,8 @@ class Plan:
     patience: int = chosen(optimization.patience, "patience", change="from here on")
     """Number of evaluations without improvement after which training stops; 0 to never stop."""
     finish_loss: float = computed(optimization.finish_loss, change="from here on")
-    """Calibrated validation loss, in nats, below which a perfect validation ends training early,
-    after annealing the learning rate; 0 to never end it early."""
+    """Calibrated validation loss, in nats, below which a perfect validation score ends training
+    early, after annealing the learning rate; 0 to never end training early."""
     time_budget_sec: float | None = chosen(
         always(None, "no limit"),
         "time_budget",
@@ -196,7 +196,7 @@ class Plan:
     """Time limit of the whole run; None for no limit."""
     seed: int = chosen(always(0, "fixed, so that runs can be repeated"), "seed")
     choices: Mapping[str, Choice]
-    """The Choice of each field, with the same value as the field."""
+    """The Choice behind each field; its value equals the value of the field."""
 
     def __post_init__(self) -> None:
         """Update the choices with values changed by `dataclasses.replace`."""
@@ -208,22 +208,22 @@ class Plan:
 
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> "Plan":
-        """Return the plan with these choices, one for every field."""
+        """Return the plan made of these choices, one for each field."""
         return cls(**{name: choices[name].value for name in FIELDS}, choices=choices)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Mapping[str, Any]]) -> "Plan":
-        """Return the plan stored by `to_json`, possibly of an earlier version."""
+        """Return the plan stored by `to_json`, possibly by an earlier version."""
         added = {name: Choice(ADDED[name], RULE, "default") for name in ADDED if name not in stored}
         made = {name: Choice.from_json(stored[name]) for name in FIELDS if name not in added}
         return cls.of(made | added)
 
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """Return all choices as plain values."""
+        """Return all choices as plain JSON values."""
         return {name: choice.to_json() for name, choice in self.choices.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the value of each field, and the reasons of all fields as `reasons`."""
+        """Return the values of all fields, with the reasons under the key `reasons`."""
         reasons = {name: choice.reason for name, choice in self.choices.items()}
         return {**{name: getattr(self, name) for name in FIELDS}, "reasons": reasons}
 
@@ -263,11 +263,11 @@ FIELDS: Mapping[str, Field] = {
     for field in dataclasses.fields(Plan)
     if "how" in field.metadata
 }
-"""The Field of each field of the plan, in the order in which the plan is shown."""
+"""The Field definition of each plan field, in the order in which the plan is shown."""
 
 
 def choose(basis: Basis, settled: Mapping[str, Choice] | None = None) -> Plan:
-    """Make every choice for a training run, consistent with the choices already settled.
+    """Make every choice for a training run, keeping the choices in `settled`.
 
     Raises:
         ConfigError: the user asks for something that the clips or the model do not allow.

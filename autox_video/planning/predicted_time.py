@@ -1,4 +1,4 @@
-"""Predicting the time of a run from measurements on this machine, without side effects."""
+"""Predict the time of a run from measurements on this machine, without side effects."""
 
 import math
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import Any
 from autox_video.planning.plan import Plan
 
 STARTING_SHARE = 0.4
-"""Time to start training and to exit, as a share of the time of the imports."""
+"""Time to start training and to exit, as a share of the import time."""
 LOADING_SHARE = 0.3
 """Time to load the best weights and start workers for the test, as a share of the import time."""
 SAVING_SHARE = 0.01
-"""Share of the training time that the checkpoint hook spends on saving."""
+"""Time that the checkpoint hook spends on saving, as a share of the training time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +20,21 @@ class Measured:
     """Times in seconds, measured on this machine with the clips and the model of the run."""
 
     first_read_sec: float
-    """Time in which one process reads a training sample in the first epoch."""
+    """Time that one process takes to read a training sample in the first epoch."""
     read_sec: float
-    """Time in which one process reads a training sample in later epochs; a cache makes it less."""
+    """Time that one process takes to read a training sample in later epochs; a cache reduces it."""
     step_sec: float
     """Time of a training step per sample: forward, backward and optimizer."""
     view_sec: float
     """Time of a forward pass per view in evaluation."""
     test_read_sec: float
-    """Time in which one process reads all views of a clip in testing."""
+    """Time that one process takes to read all views of a test clip."""
     importing_sec: float = 4.0
-    """Time of importing what training needs, which shows how fast this machine starts programs."""
+    """Time to import what training needs, which indicates how fast this machine starts programs."""
     probe_view_sec: float = 0.0
-    """Time of the probe's forward pass per view, as the probe may be tested; 0 without a probe."""
+    """Time of the probe's forward pass per view, for testing the probe; 0 without a probe."""
     took_sec: float = 0.0
-    """Time that the measurement took."""
+    """Time taken by the measurement itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ class Prediction:
     bottleneck: str
     """`decode` or `compute`, whichever takes longer in training."""
     early_share: float = 0.0
-    """Share of the training steps with smaller clips (progressive resizing)."""
+    """Share of training steps that use smaller clips (progressive resizing)."""
     early_cost: float = 1.0
-    """Time of a step with smaller clips, relative to a step with clips of full size."""
+    """Time of a step with smaller clips, relative to a step with full-size clips."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Prediction":
@@ -76,7 +76,7 @@ class Prediction:
         return cls(**{name: value for name, value in stored.items() if name != "total_sec"})
 
     def to_json(self) -> dict[str, Any]:
-        """Return the times and their total as plain values."""
+        """Return the times and their total as plain JSON values."""
         figures = {"total_sec": self.total_sec, **asdict(self)}
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
 
@@ -88,11 +88,11 @@ class Prediction:
 
     @property
     def mean_epoch_sec(self) -> float:
-        """The mean time of an epoch, without the extra time of the first."""
+        """The mean time of an epoch, without the extra time of the first epoch."""
         return self.epoch_sec * (1 - self.early_share * (1 - self.early_cost))
 
     def of_plan(self, plan: Plan) -> "Prediction":
-        """Return the prediction for the number of epochs of a plan."""
+        """Return the prediction updated to a plan's number of epochs."""
         training_sec = self.first_epoch_sec - self.epoch_sec + plan.epochs * self.mean_epoch_sec
         count = evaluations(0, plan.epochs, max(plan.evaluation, 1))
         count += min(_averages(plan), max(count - 1, 0))
@@ -104,7 +104,7 @@ class Prediction:
         )
 
     def epochs_within(self, left_sec: float, plan: Plan) -> int:
-        """Return how many epochs fit into a time, including evaluations and the test."""
+        """Return how many epochs fit into `left_sec`, including evaluations and the test."""
         fixed_sec = self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
         fixed_sec += (self.first_epoch_sec - self.epoch_sec) * (1 + SAVING_SHARE)
         each_sec = self.mean_epoch_sec * (1 + SAVING_SHARE)
@@ -112,7 +112,7 @@ class Prediction:
         return max(0, math.floor((left_sec - fixed_sec) / each_sec))
 
     def within(self, budget_sec: float) -> "Prediction":
-        """Return the prediction with training cut short so that the run keeps a budget."""
+        """Return the prediction with training cut short to keep the run within the budget."""
         excess_sec = max(0.0, self.total_sec - budget_sec)
         return replace(self, training_sec=max(0.0, self.training_sec - excess_sec))
 
@@ -161,7 +161,7 @@ def _averages(plan: Plan) -> int:
 
 
 def evaluations(done: int, epochs: int, interval: int) -> int:
-    """Return the number of evaluations after `done` epochs; the last epoch ends with one."""
+    """Return the number of evaluations after `done` epochs, including one after the last epoch."""
     if epochs <= done:
         return 0
     return epochs // interval - done // interval + (epochs % interval != 0)

@@ -1,7 +1,7 @@
 """The run record, WORK_DIR/record.json, which contains the plan and the data of a run.
 
-latest.pth contains the whole record too, so that a damaged record.json can be restored. The best
-weights contain the part that is needed to rebuild the model, so that they can be tested anywhere.
+latest.pth also contains the whole record, so that a damaged record.json can be restored. The best
+weights contain the part needed to rebuild the model, so that the weights can be tested anywhere.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from autox_video.planning.predicted_time import Prediction
 from autox_video.run.work_dir import BEST, RECORD, has_checkpoint
 
 RECORD_SCHEMA = 7
-"""Version of the runs that can be resumed; it changes with the optimizer, loader or record."""
+"""Version of resumable runs; it changes whenever the optimizer, loader or record changes."""
 LARGEST_SIZE = 1 << 20
-"""Upper bound for sizes in a record; a larger size is invalid."""
+"""Upper bound for sizes in a record; larger sizes are invalid."""
 SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (
@@ -53,7 +53,7 @@ class TrainingData:
     remote_cache: str = "auto"
     """Folder for downloaded clips."""
     head_rows: tuple[int, ...] = ()
-    """For each class, its index in the starting weights, -1 for a new class; empty unless those
+    """Index of each class in the starting weights, -1 for a new class; empty unless the starting
     weights were trained on some of these clips."""
     sources: Mapping[str, Any] = field(default_factory=dict)
     """Config keys that specified the clips, with their values, so that the run can be repeated."""
@@ -68,8 +68,8 @@ class RunRecord:
     prediction: Prediction | None = None
     """Predicted time of the run; None if unknown."""
     lists: Mapping[str, Any] = field(default_factory=dict)
-    """The number of clips, the sha256 and the skipped unreadable clips of the lists `train` and
-    `val`."""
+    """For the lists `train` and `val`: the number of clips, the SHA-256 and the skipped unreadable
+    clips."""
     finished: bool = False
     """Whether the run has finished."""
 
@@ -97,7 +97,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], folder: Path, source: Path) -> "RunRecord":
-        """Return the record from the values that `to_json` or `of_weights` returned.
+        """Return the record built from values that `to_json` or `of_weights` returned.
 
         Args:
             stored: plain JSON values, possibly not written by this project.
@@ -105,7 +105,7 @@ class RunRecord:
             source: the file that the values were read from, for error messages.
 
         Raises:
-            CheckpointError: the values are not a record, or are of an incompatible version.
+            CheckpointError: the values are not a record, or come from an incompatible version.
         """
         if stored.get("schema") != RECORD_SCHEMA:
             raise CheckpointError(
@@ -146,7 +146,7 @@ def write_stored(folder: Path, stored: Mapping[str, Any]) -> None:
 
 
 def mark_finished(folder: Path) -> None:
-    """Store in record.json that the run has finished, if the file can be written."""
+    """Mark the run as finished in record.json, if the file can be written."""
     stored = load_stored(folder)
     if stored is not None:
         with suppress(ResourceError):
@@ -157,12 +157,12 @@ def read_record(folder: Path) -> RunRecord:
     """Return the record of the run in a folder.
 
     Raises:
-        CheckpointError: the record is missing, damaged or of an incompatible version.
+        CheckpointError: the record is missing, damaged or from an incompatible version.
     """
     path, stored = folder / RECORD, load_stored(folder)
     if stored is None:
         raise CheckpointError(
-            f"{path}: missing, damaged or of another version of autox_video, so the run in this "
+            f"{path}: missing, damaged or from another version of autox_video, so the run in this "
             f"folder cannot be resumed. Restore the file, or use that version; {TO_TRAIN_ANEW}"
         )
     return RunRecord.from_json(stored, folder, path)
@@ -180,7 +180,7 @@ def load_stored(folder: Path, name: str = RECORD) -> dict[str, Any] | None:
 def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a record that is stored with the best weights.
 
-    It has no times, reasons or lists, so that files with equal weights are equal.
+    Times, reasons and lists are left out, so that files with equal weights are identical.
     """
     data = {k: v for k, v in stored["data"].items() if k not in (*_LISTS, "sources")}
     choices = {
@@ -222,5 +222,5 @@ def _check(record: RunRecord) -> None:
 
 
 def _digest(stored: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the content, which does not depend on spacing or key order."""
+    """Return a SHA-256 of the content that does not depend on spacing or key order."""
     return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()

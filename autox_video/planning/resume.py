@@ -1,4 +1,4 @@
-"""The plan of a resumed run, which is its original plan with the changes that the user asks for."""
+"""The plan of a resumed run: its original plan with the user's changes."""
 
 from autox_video.planning.draft import Basis
 from autox_video.planning.optimization import END_KEYS
@@ -6,10 +6,10 @@ from autox_video.planning.plan import FIELDS, Plan, choose
 
 
 def resume(stored: Plan, basis: Basis) -> Plan:
-    """Return the plan that a run started with, changed as the user now asks.
+    """Return the plan that a run started with, updated with the user's changes.
 
-    Fields that depend on the machine are chosen again. The weights of `basis` are those that the
-    run started from, unless the user now gives others.
+    Fields that depend on the machine are chosen again. `basis` holds the weights that the run
+    started from, unless the user now gives other weights.
     """
     before = {name: stored.choices[name] for name, field in FIELDS.items() if not field.anew}
     plan = choose(basis, {n: c for n, c in before.items() if not _asks(basis, n, stored)})
@@ -20,7 +20,7 @@ def resume(stored: Plan, basis: Basis) -> Plan:
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
-    """Return whether the user now asks for a value of this field that may differ from before."""
+    """Return whether the user now sets this field to a value that may differ from before."""
     if name == "finish_loss":
         return any(basis.asked(key) is not None for key in END_KEYS)
     asked = basis.asked(FIELDS[name].key)
@@ -35,8 +35,8 @@ def _asks(basis: Basis, name: str, stored: Plan) -> bool:
 def compare(stored: Plan, plan: Plan) -> tuple[list[str], list[str]]:
     """Compare a run's stored plan with the plan to resume with.
 
-    Returns `field: before -> now` for each change that is refused, and a message for each allowed
-    change that the user should know about.
+    Returns `field: before -> now` for each refused change, and a message for each allowed change
+    that the user should know about.
     """
     refused, notes = [], []
     for name, field in FIELDS.items():

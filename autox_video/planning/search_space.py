@@ -65,8 +65,8 @@ def start_of(plan: Plan, space: Space) -> dict[str, Any]:
 def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
     """Return points that differ from the plan in one choice, with the most promising first.
 
-    They are tried before the sampler's points, because each of them is informative even if there is
-    time for only a few trials. A wrong choice of flips or sizes costs the most.
+    The search tries these points before sampling others, because each point is informative even if
+    there is time for only a few trials. Wrong flips or clip sizes cost the most.
     """
     start = start_of(plan, space)
     flipped = [{"flip": not plan.flip}]
@@ -113,7 +113,7 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
 
 
 def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
-    """Return the cost of a run at a point relative to the plan, by the number of input pixels."""
+    """Return the cost of a run at a point relative to the plan, measured in input pixels."""
     frames = point.get("clip_len", plan.clip_len) / plan.clip_len
     return frames * (point.get("resolution", plan.resolution) / plan.resolution) ** 2
 

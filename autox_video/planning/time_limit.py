@@ -1,4 +1,4 @@
-"""Choosing the epochs and the clip size so that the run fits into `time_budget`."""
+"""Choose the epochs and the clip size so that a run fits into `time_budget`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from autox_video.planning.predicted_time import Prediction
 USED_SHARE = 0.95
 """Share of the remaining budget that the plan uses; the rest is a reserve."""
 ENOUGH_SHARE = 0.5
-"""If a smaller share of the useful epochs fits, smaller clips are worth their loss of detail."""
+"""Smallest share of the useful epochs that should fit; below this share, clips are made smaller."""
 SHRINK = 0.75
 FOLLOW_EPOCHS = ("warmup_epochs", "flat_epochs", "compile", "patience")
 """Fields that the rules choose again once the epochs have been chosen to fit the budget."""
@@ -26,7 +26,7 @@ def fitting_epochs(plan: Plan, prediction: Prediction) -> int:
 
 
 def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
-    """Yield smaller clip sizes, with the largest first; sizes set by the user are kept."""
+    """Yield smaller clip sizes, largest first; sizes set by the user are kept."""
     why = f"reduced from {plan.resolution} px and {plan.clip_len} frames to fit more epochs into "
     why += "time_budget"
     sizes = {"resolution": plan.choices["resolution"], "clip_len": plan.choices["clip_len"]}
@@ -44,7 +44,7 @@ def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
 
 
 def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
-    """Choose the epochs of a plan with a budget: as many as fit, but at most `most`."""
+    """Choose as many epochs as fit into the time budget of a plan, but at most `most`."""
     fit, epoch_sec = fitting_epochs(plan, prediction), prediction.epoch_sec
     times = f"{epoch_sec:.3g} s each, {prediction.evaluation_sec:.2g} s per evaluation"
     source = BUDGET

@@ -78,7 +78,7 @@ class Extractor:
     Args:
         config: config of a run without torch.compile; its `test_pipeline` defines how clips are
             read.
-        pretrained: weights of the backbone; None: random weights from the config's seed.
+        pretrained: weights of the backbone; None for random weights from the config's seed.
         store: the cache for features.
 
     Raises:

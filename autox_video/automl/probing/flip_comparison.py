@@ -1,4 +1,4 @@
-"""Find out whether flipped clips keep their class, using linear heads with and without flips."""
+"""Use linear heads with and without flips to find out whether flipped clips keep their class."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Linear probes: logistic regression on mean features, multinomial or (multi-label) per class.
+"""Linear probes: logistic regression on mean features, multinomial or per class (multi-label).
 
 The objective is convex. L-BFGS minimises the objective for all folds at once, one weight decay
 after another.
@@ -56,8 +56,8 @@ def fit_path(
     Args:
         samples: features and labels of the clips; each view counts as a sample.
         weights: (g, n) weight of each clip for each head; a weight of 0 excludes the clip.
-        decays: weight decays in decreasing order; a decay times half the sum of squared weights is
-            added to the mean loss.
+        decays: weight decays in decreasing order; each adds decay / 2 times the sum of squared
+            weights to the mean loss.
         visit: called with the index of the weight decay, and the weights (g, C, K) and biases (g,
             K) for standardised features; the tensors are reused after the call.
         seconds: time limit.

@@ -109,7 +109,7 @@ def scale_of(features: Tensor) -> Scale:
 def class_weights(targets: Tensor) -> Tensor:
     """Return clip weights (n,) with mean 1 that make all classes in `targets` (n, K) count equally.
 
-    A clip with several classes gets the mean of their weights.
+    A clip with several classes gets the mean weight of its classes.
     """
     counts = targets.sum(0).clamp(min=1)
     of_class = targets * (1 / counts)

@@ -1,10 +1,10 @@
 """Refit: train the best plan once more, on training and validation clips.
 
-The validation clips of an automatic split are used to choose and to score the weights. After that,
-the best plan is trained once more with these clips included, as is usual after model selection
-(`refit` in scikit-learn's searches). No clips are left to score the new weights, so the score from
-before the refit is kept. The new weights are kept only if they do at least as well on the
-validation clips, which are training clips by then.
+The validation clips of an automatic split are used to choose and to score the weights. Afterwards,
+the best plan is trained once more with the validation clips included, as is usual after model
+selection (`refit` in scikit-learn's searches). No clips are left to score the new weights, so the
+score from before the refit is kept. The new weights are kept only if they do at least as well on
+the validation clips, which are training clips by then.
 """
 
 from collections.abc import Mapping
@@ -118,7 +118,7 @@ class Refit:
             remove_weights(folder)
 
     def _state(self, best: Mapping[str, float], folder: Path) -> dict[str, Any]:
-        """Return the state of the refit; discard it if it belongs to other best weights."""
+        """Return the state of the refit; a refit of other best weights is discarded."""
         state = read_state(folder)
         if state.get("of") == _identity(best):
             return state
