@@ -31,6 +31,7 @@ def _prepare() -> None:
     with _accepted_mmcv_version():
         _import("mmaction")
     _add_drn_placeholder()
+    _leave_out_multimodal()
     _silence_expected_warnings()
     for module in ("mmaction.models", "mmaction.datasets", "mmaction.evaluation"):
         _import(module)
@@ -75,6 +76,11 @@ class _MissingDRN:
             "The DRN localizer is missing from the mmaction2 1.2.0 package: choose another model, "
             "or install mmaction2 from its source repository."
         )
+
+
+def _leave_out_multimodal() -> None:
+    """Skip mmaction2's multimodal models, which need transformers 4; ours may be newer."""
+    _import("mmaction.utils.dependency").WITH_MULTIMODAL = False
 
 
 def _silence_expected_warnings() -> None:
