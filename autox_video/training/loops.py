@@ -213,7 +213,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             )
 
     def _count_bad_steps(self) -> None:
-        """Update the number of bad steps, which a checkpoint may have restored."""
+        """Read the number of bad steps, which may have been restored from a checkpoint."""
         self.bad_steps = self.runner.optim_wrapper.bad_steps.tolist()[1]
 
     def _is_sound(self) -> bool:

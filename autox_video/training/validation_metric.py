@@ -17,7 +17,7 @@ class ClipMetric(BaseMetric):
     """Computes the validation metrics of a task.
 
     Args:
-        task: name of the task in TASKS.
+        task: name of the task, as in TASKS.
         balanced: whether all classes have equal weight, as in `Task.figures`.
         options: further arguments of mmengine's BaseMetric.
     """

@@ -54,9 +54,9 @@ PATTERNS = 59
 class ClipDescriptors(BaseModule):
     """A backbone without parameters that computes hand-crafted descriptors.
 
-    It maps clips (B, 3, T, H, W) to float32 features (B, 2980, T', 1, 1). T' is T / 2, rounded up,
-    as each time step describes two frames. The constructor accepts the common backbone arguments
-    but ignores them, because nothing is trained and everything is computed in float32.
+    The backbone maps clips (B, 3, T, H, W) to float32 features (B, 2980, T', 1, 1). T' is T / 2,
+    rounded up, as each time step describes two frames. The constructor accepts the common backbone
+    arguments but ignores them, because nothing is trained and everything is computed in float32.
     """
 
     def __init__(

@@ -38,11 +38,11 @@ LAYOUT = torch.channels_last_3d
 class VideoConv(backbone.Backbone):
     """A residual network of separate spatial and temporal convolutions.
 
-    It maps clips (B, 3, T, H, W) to float32 features (B, 2 C, T', H', W'). C is channels[-1], T' is
-    T / 2 with three or more stages (otherwise T), H' is H / 2^(stages + 1) and W' is
-    W / 2^(stages + 1), each rounded up. The first C channels are local features. The other channels
-    are the maxima of the local features over the clip, repeated at every position, so that a head
-    with average pooling receives both averages and maxima.
+    The network maps clips (B, 3, T, H, W) to float32 features (B, 2 C, T', H', W'). C is
+    channels[-1], T' is T / 2 with three or more stages (otherwise T), H' is H / 2^(stages + 1) and
+    W' is W / 2^(stages + 1), each rounded up. The first C channels are local features. The other
+    channels are the maxima of the local features over the clip, repeated at every position, so that
+    a head with average pooling receives both averages and maxima.
 
     Args:
         channels: numbers of channels in the first layer and in each stage. The numbers for the

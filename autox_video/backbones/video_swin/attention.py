@@ -58,7 +58,7 @@ class _Chunked(torch.autograd.Function):
     """CPU attention that processes only as many windows at a time as fit into the cache.
 
     The attention weights are saved for the backward pass. torch's fused kernel does not save them,
-    but on a CPU it has no backward pass for a learned bias.
+    but on a CPU the fused kernel has no backward pass for a learned bias.
     """
 
     @staticmethod
@@ -106,7 +106,7 @@ class _Chunked(torch.autograd.Function):
 
 
 def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
-    """Return powers of 2 (k h, N, N) and their sums (k h, N, 1), whose ratio is the softmax.
+    """Return softmax numerators (k h, N, N), as powers of 2, and denominators (k h, N, 1).
 
     Subtracting the maximum needs another pass over the logits, so it is done only if the sums show
     a risk of overflow or underflow.

@@ -1,8 +1,8 @@
 """Linear layers that compute in the dtype of the input and prepack their weights for inference.
 
 oneDNN needs weights in a blocked layout and normally repacks them on each call. In inference, the
-layers here repack their weights only once. For float32, prepacking also makes torch use oneDNN
-instead of MKL, which does not use the widest vector instructions on non-Intel CPUs.
+layers of this module repack their weights only once. For float32, prepacking also makes torch use
+oneDNN instead of MKL, which does not use the widest vector instructions on non-Intel CPUs.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ class Linear(nn.Linear):
     """A linear layer that computes in the dtype of the input, whatever the weights' dtype."""
 
     _packed: tuple[tuple, Tensor, Tensor | None] | None = None
-    """Cached dtype and parameter versions, packed weight, and bias."""
+    """Cache key (dtype and parameter versions), packed weight, and bias."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs (..., in_features) to outputs (..., out_features)."""
@@ -26,7 +26,7 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), bias)
 
     def by_packed(self, x: Tensor, *, gelu: bool = False) -> Tensor:
-        """Return the output in inference, optionally followed by a GELU; requires `packs(x)`."""
+        """Return the output without gradients, optionally after a GELU; `packs(x)` must be true."""
         weight, bias = self._packed_for(x.dtype)
         activation = "gelu" if gelu else "none"
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")

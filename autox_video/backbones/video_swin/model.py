@@ -40,9 +40,9 @@ PUBLISHED_INIT = [
 class VideoSwin(backbone.Backbone):
     """Video Swin Transformer.
 
-    It maps float clips (B, 3, T, H, W) to float32 features (B, C', T', H', W'). With n stages,
-    C' is 2^(n - 1) embed_dims, T' is T / patch_size[0], H' is H / (2^(n - 1) patch_size[1]) and
-    W' is W / (2^(n - 1) patch_size[2]), each rounded up.
+    The backbone maps float clips (B, 3, T, H, W) to float32 features (B, C', T', H', W'). With n
+    stages, C' is 2^(n - 1) embed_dims, T' is T / patch_size[0], H' is H / (2^(n - 1) patch_size[1])
+    and W' is W / (2^(n - 1) patch_size[2]), each rounded up.
 
     Args:
         arch: "tiny", "small", "base" or "large", or a mapping with `embed_dims` (int), and

@@ -59,7 +59,7 @@ class NamedWeights:
 
     @property
     def images(self) -> bool:
-        """Whether these are image weights, which have no time dimension."""
+        """Whether the weights are image weights, which have no time dimension."""
         return FIRST_LAYER in self.state and self.state[FIRST_LAYER].dim() == 4
 
 

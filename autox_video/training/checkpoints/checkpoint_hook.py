@@ -53,7 +53,7 @@ class SavingClock:
         self._last = time.monotonic()
 
     def is_due(self, *, at_rest: bool) -> bool:
-        """Return whether to save now; after an epoch (`at_rest`), cheap saves may be early."""
+        """Return whether to save now; `at_rest` (after an epoch) allows early saves if cheap."""
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
