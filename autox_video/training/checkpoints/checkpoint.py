@@ -129,7 +129,7 @@ def _load(path: Path, **options: bool) -> Any:
     except _DAMAGE as error:
         if path.is_dir():
             raise CheckpointError(
-                f"{path} is a folder. Give the checkpoint in it, for example {path / 'best.pth'}."
+                f"{path} is a folder. Use a checkpoint in the folder, such as {path / 'best.pth'}."
             ) from error
         if isinstance(error, PermissionError):
             raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -230,7 +230,7 @@ def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list
 def _read_scored(path: Path, identity: dict) -> dict[str, Any]:
     state = read_checkpoint(path)
     if "metrics" not in state["meta"]:
-        raise CheckpointError(f"{path}: the metrics of its weights are missing.")
+        raise CheckpointError(f"{path}: the metrics of the weights are missing.")
     refuse_other_model(path, state["meta"].get("identity", {}), identity)
     return state
 

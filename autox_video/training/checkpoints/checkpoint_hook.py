@@ -280,7 +280,8 @@ class ClipCheckpointHook(Hook):
         except RuntimeError as error:
             raise CheckpointError(
                 f"{Path(runner.work_dir, LATEST)}: the weights belong to a different model, or to "
-                "another version of it. Start a new run with --fresh, which moves this one aside."
+                "another version of it. Start a new run with --fresh, which moves the old run "
+                "aside."
             ) from error
         load_optimizer_state(runner.model, runner.optim_wrapper, state["optimizer"])
         loop.resume_at(meta["epoch"], meta["taken"], evaluated_epoch=meta["evaluated_epoch"])

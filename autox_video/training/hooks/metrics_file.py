@@ -73,7 +73,7 @@ def _events(path: Path) -> Iterator[Event]:
         return
     except OSError as error:
         raise ResourceError(
-            f"{path}: cannot be read ({error.strerror}). Move it away and start again."
+            f"{path}: cannot be read ({error.strerror}). Move the file away and try again."
         ) from error
     for line in lines:
         try:

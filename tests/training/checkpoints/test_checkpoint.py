@@ -92,7 +92,7 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path):
 @pytest.mark.parametrize("read", [read_checkpoint, read_meta])
 def test_what_is_no_file_or_may_not_be_read_is_not_damaged(tmp_path, monkeypatch, read):
     (tmp_path / "best.pth").mkdir()
-    with pytest.raises(CheckpointError, match=r"best\.pth is a folder\. Give the checkpoint in it"):
+    with pytest.raises(CheckpointError, match=r"best\.pth is a folder\. Use a checkpoint in the"):
         read(tmp_path / "best.pth")
     (tmp_path / "mine.pth").write_bytes(b"x")
 
