@@ -1,1 +1,1 @@
-"""Tasks: the labels, head, loss and metrics of a kind of problem."""
+"""Tasks, each of which defines the labels, head, loss and metrics of one kind of problem."""

@@ -1,8 +1,8 @@
 """The interface and the registry of tasks.
 
-A task is one stateless object, which defines labels, head, loss, metrics and results. Its outputs
-are what the head's `predict` returns for a clip; `probabilities` turns them into the probabilities
-in results.json.
+A task is a stateless object that defines the labels, head, loss, metrics and results. The outputs
+of a task are what the head's `predict` returns for a clip; `probabilities` converts the outputs to
+the probabilities in results.json.
 
 Shape letters: N clips, K classes, V views of a clip.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Label = int | tuple[int, ...]
-"""The class index of a clip, or all class indices of a multi-label clip."""
+"""The class index of a single-label clip, or all class indices of a multi-label clip."""
 
 
 class Task(ABC):
@@ -33,19 +33,19 @@ class Task(ABC):
     has_label_sets: ClassVar[bool]
     """Whether a clip can have any number of classes."""
     counts_right_clips: ClassVar[bool]
-    """Whether the main score is the share of correct clips."""
+    """Whether the main score is the share of correctly classified clips."""
     calibrates: ClassVar[bool]
-    """Whether outputs are logits that temperature scaling can calibrate."""
+    """Whether temperature scaling can calibrate the outputs."""
     balances_loss: ClassVar[bool]
     """Whether the training loss can be class-balanced."""
     main_scores: ClassVar[tuple[str, str]]
-    """Names of the main score, which is used to choose weights, without and with class balance."""
+    """Names of the main score, which selects the weights: without and with class balancing."""
 
     # Labels
 
     @abstractmethod
     def labels_of(self, targets: np.ndarray) -> np.ndarray:
-        """Return labels in the form that `figures` takes, from targets (N, K) of 0 and 1."""
+        """Convert targets (N, K) of 0 and 1 to the labels that `figures` takes."""
 
     # Training
 
@@ -84,7 +84,7 @@ class Task(ABC):
     def figures(
         self, scores: np.ndarray, labels: np.ndarray, *, balanced: bool = False
     ) -> dict[str, float]:
-        """Return every metric of the task; subclasses add `loss` in nats.
+        """Return all metrics of the task; subclasses add `loss`, in nats.
 
         Args:
             scores: (N, K) probabilities, N >= 1.
@@ -105,32 +105,32 @@ class Task(ABC):
         return [name for name in METRICS if self.name in METRICS[name].tasks]
 
     def intervals(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, Interval]:
-        """Return the 95% interval of each metric; arguments as for `figures`."""
+        """Return the 95% confidence interval of each metric; see `figures` for the arguments."""
         return {name: metric_interval(METRICS[name], scores, labels) for name in self.metrics}
 
     def main_score(self, *, balanced: bool) -> str:
-        """Return the name of the main score, the metric that is used to choose weights."""
+        """Return the name of the main score, the metric that is used to select weights."""
         return self.main_scores[balanced]
 
     @abstractmethod
     def class_scores(self, scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-        """Return a score, 0 to 1, for each class in `labels`; arguments as for `figures`."""
+        """Return a score, 0 to 1, for each class in `labels`; see `figures` for the arguments."""
 
     def details(
         self, scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]
     ) -> dict[str, Any]:
-        """Return further entries for results.json; arguments as for `figures`."""
+        """Return further entries for results.json; see `figures` for `scores` and `labels`."""
         return {}
 
     @abstractmethod
     def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return how correct each prediction is, 0 to 1, (..., N), from scores (..., N, K)."""
+        """Return how correct each prediction is (..., N), from 0 to 1, given scores (..., N, K)."""
 
     # Records
 
     @abstractmethod
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return a clip's `predicted`, `class` and `score` for results.json from rounded scores."""
+        """Return a clip's `predicted`, `class` and `score` in results.json from rounded scores."""
 
 
 TASKS: Registry[Task] = Registry(

@@ -14,7 +14,7 @@ from autox_video.video.files.video_file import is_frame_folder, why_not_a_file
 from autox_video.video.video import Video
 
 DEFAULT = "pyav"
-"""The decoder that `auto` selects; it is exact for every file and decodes only needed frames."""
+"""The decoder that `auto` selects; it is exact for every file and decodes only required frames."""
 
 
 def open_video(path: str | Path, decoder: str = "auto") -> Video:
@@ -43,7 +43,7 @@ def open_video(path: str | Path, decoder: str = "auto") -> Video:
 
 @cache
 def why_not_usable(decoder: str) -> str | None:
-    """Explain why a decoder cannot be used on this machine; None if it can."""
+    """Return why a decoder cannot be used on this machine; None if it can be used."""
     chosen = DECODERS[decoder]
     try:
         importlib.import_module(chosen.package)

@@ -1,16 +1,17 @@
-"""Choose the times, in seconds, at which a clip's frames are sampled at any frame rate.
+"""Choose the times at which a clip's frames are sampled, independently of the frame rate.
 
-A clip consists of `clip_len` frames, each from its own slot of `frame_interval_sec` seconds. The
-slots are consecutive, so a clip spans clip_len * frame_interval_sec seconds. A frame is taken from
-the middle of its slot or, in training with jitter, a quarter of a slot before or after the middle.
-A video shorter than the span is looped (time modulo its length). If it is too short by less than
-one slot, its last frame is repeated instead, because a jump back to the start would show motion
-that is not in the video, and videos of nominally equal length differ by that much.
+A clip consists of `clip_len` frames, each taken from its own slot of `frame_interval_sec` seconds.
+The slots are consecutive, so a clip spans clip_len * frame_interval_sec seconds. A frame is taken
+from the middle of its slot or, in training with jitter, a quarter of a slot before or after the
+middle. A video shorter than a clip's span is looped (time modulo its length). A video that is too
+short by less than one slot is not looped; its last frame is repeated instead. Looping would add a
+jump that is not in the video, and videos of nominally equal length often differ by less than one
+slot.
 
-Training times lie on a grid with two points per slot, so only a few frames of a video can ever be
-requested. These frames can be decoded once and cached.
+Training times lie on a grid with two points per slot, so training requests only a limited set of
+frames of each video, which can be decoded once and cached.
 
-All times are finite float64 numbers of seconds from the first frame, in [0, seconds).
+All times are in seconds from the first frame, as finite float64 numbers in [0, seconds).
 """
 
 import math
@@ -21,7 +22,7 @@ TIMES_PER_SLOT = 2
 LEAST_SEEN_SHARE = 0.8
 """Share of a video that its test clips must cover; more clips are taken if necessary."""
 MOST_TEST_CLIPS = 16
-"""Maximum number of clips that are taken from a video in testing."""
+"""Maximum number of test clips that are taken from a video."""
 
 
 def train_times(
@@ -32,7 +33,7 @@ def train_times(
     rng: np.random.Generator,
     jitter: bool = False,
 ) -> np.ndarray:
-    """Return the frame times of a clip that starts at a random point of the grid.
+    """Return the frame times of a clip that starts at a random grid point.
 
     Args:
         seconds: length of the video, > 0.
@@ -67,7 +68,7 @@ def all_train_times(
 def count_train_times(
     seconds: float, clip_len: int, frame_interval_sec: float, *, jitter: bool = False
 ) -> int:
-    """Return an upper bound on the number of `all_train_times`, without computing them."""
+    """Return an upper bound on the length of the array that `all_train_times` returns."""
     _check(seconds, clip_len, frame_interval_sec)
     starts = _grid_starts(seconds, clip_len, frame_interval_sec)
     if starts == 1 and not jitter:
@@ -80,10 +81,10 @@ def test_times(
 ) -> np.ndarray:
     """Return the frame times of `num_clips` clips spread evenly over the video.
 
-    A single clip is taken from the middle. The other arguments are those of `train_times`.
+    A single clip is taken from the middle. The other arguments are the same as in `train_times`.
 
     Returns:
-        Times of shape (num_clips, clip_len), always the same for the same arguments.
+        Times of shape (num_clips, clip_len), which depend only on the arguments.
     """
     _check(seconds, clip_len, frame_interval_sec)
     if num_clips < 1:
@@ -98,8 +99,8 @@ def test_times(
 def rounds_of(seconds: float, span_sec: float, *, num_clips: int) -> int:
     """Return how many rounds of `num_clips` test clips a video needs, at least 1.
 
-    The clips cover four fifths of the video rather than all of it, so that videos of nominally
-    equal length get the same number. No video gets more than MOST_TEST_CLIPS clips.
+    The clips need to cover only four fifths of the video, so that videos of nominally equal length
+    get the same number of clips. No video gets more than MOST_TEST_CLIPS clips.
 
     Args:
         seconds: length of the video.

@@ -1,6 +1,6 @@
-"""The interface of an open clip, which gives its length and its frames at given times.
+"""The interface of an open clip, which provides the clip's length and its frames at given times.
 
-Shape letters: T frames, H height and W width in pixels, 3 channels RGB.
+Shape letters: T frames; H is the height and W the width in pixels; the 3 channels are RGB.
 """
 
 from abc import ABC, abstractmethod
@@ -16,22 +16,22 @@ from autox_video.video.decoders.frame_rgb import scaled_size
 
 
 class Video(ABC):
-    """An open video file or folder of frame images, which is also a context manager.
+    """An open video file or folder of frame images; can be used as a context manager.
 
     Each decoder is a subclass that is constructed from a path. Some attributes are properties.
 
     Attributes:
         path: path of the clip.
-        decoder: pyav, torchcodec or decord; pictures for a frame folder or an animated WebP.
-        seconds: length in seconds, > 0; exact, but estimated from the header for a large file until
-            `examine` is called.
-        fps: average frames per second, > 0; exact under the same condition as `seconds`.
-        num_frames: number of frames, >= 1; exact under the same condition as `seconds`.
+        decoder: pyav, torchcodec or decord, or `pictures` for a frame folder or animated WebP.
+        seconds: length in seconds, > 0; for a large file, an estimate from the header until
+            `examine` is called, otherwise exact.
+        fps: average frames per second, > 0; exact whenever `seconds` is exact.
+        num_frames: number of frames, >= 1; exact whenever `seconds` is exact.
         size: width and height of a frame as displayed, in pixels.
         start_sec: presentation time of the first frame, >= 0; above 0 if the audio starts earlier.
-        odd: what is unusual about the file or was repaired, as clauses; complete after `examine`.
+        odd: clauses that describe repairs and anything unusual; complete after `examine`.
         codec: FFmpeg's name of the codec, such as `h264`.
-        is_seekable: whether its last frames can be reached without decoding the whole clip.
+        is_seekable: whether the last frames can be reached without decoding the whole clip.
         package: the package that the decoder needs.
     """
 
@@ -55,7 +55,7 @@ class Video(ABC):
     def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Yield (places, pixels) of each frame, which is on screen at the times wanted[places].
+        """Yield (places, pixels) for each frame: indices into `wanted`, and the frame's pixels.
 
         If a place is yielded more than once, the last frame counts.
 
@@ -65,12 +65,13 @@ class Video(ABC):
                 full size.
 
         Raises:
-            VideoError: no frame can be decoded for some time, nor for the second before it.
+            VideoError: neither the frame at one of the times nor any frame in the second before
+                that time can be decoded.
         """
 
     @classmethod
     def why_not_usable(cls) -> str | None:
-        """Explain why the decoder does not work although its package can be imported."""
+        """Return why the decoder fails although its package can be imported; None if it works."""
         return None
 
     def close(self) -> None:  # noqa: B027 (most decoders have nothing to free)
@@ -95,10 +96,10 @@ class Video(ABC):
         self.close()
 
     def frames_at(self, times_sec: np.ndarray, short_side: int | None = None) -> np.ndarray:
-        """Return the frames that are on screen at exactly the given times.
+        """Return the frames that are on screen at the given times.
 
         Time 0 is the start of the first frame. A frame is on screen until the next one starts.
-        Earlier times return the first frame, and times after the end return the last frame.
+        Times before 0 give the first frame, and times after the end give the last frame.
 
         Args:
             times_sec: finite times (T,) in seconds, in any order and possibly with duplicates.
@@ -109,7 +110,8 @@ class Video(ABC):
             Pixels of shape (T, H, W, 3), uint8.
 
         Raises:
-            VideoError: no frame can be decoded for some time, nor for the second before it.
+            VideoError: neither the frame at one of the times nor any frame in the second before
+                that time can be decoded.
         """
         times = np.asarray(times_sec, dtype=np.float64)
         if times.ndim != 1 or not np.isfinite(times).all():
@@ -137,13 +139,13 @@ class Video(ABC):
         return self.count().timeline
 
     def examine(self) -> None:
-        """Determine the true length and decode two frames, to detect damaged files.
+        """Determine the true length, and decode up to two frames to detect damage.
 
-        Reads the whole file but decodes only the first frame and, if seeking is cheap, the last key
-        frame. `num_frames`, `seconds` and `fps` are exact afterwards.
+        The whole file is read, but only the first frame and, if seeking is cheap, the last key
+        frame are decoded. `num_frames`, `seconds` and `fps` are exact afterwards.
 
         Raises:
-            VideoError: the file contains no frames, or one of the two cannot be decoded.
+            VideoError: the file contains no frames, or one of the two frames cannot be decoded.
         """
         counted = self.count()
         if counted.blank_end:

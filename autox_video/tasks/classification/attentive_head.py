@@ -1,8 +1,8 @@
 """A classification head with attentive pooling over the feature map.
 
-Like the probes of V-JEPA (Bardes et al., 2024, arXiv 2404.08471, section 4), it has learned
-queries. Unlike those probes, it has a learned attention bias for each position, so that the order
-of events matters.
+The head has learned queries, like the attentive probes of V-JEPA (Bardes et al., 2024, arXiv
+2404.08471, section 4). Unlike the V-JEPA probes, the head also learns an attention bias for each
+position, so that the order of events matters.
 
 Shape letters: B clips, C channels, N tokens, M queries; a feature map has T time steps, H rows and
 W columns.
@@ -20,14 +20,14 @@ from autox_video.tasks.classification.head import ClipHead
 
 
 def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
-    """Return the mean of a feature map and its means over the cells of a grid, in time order.
+    """Return the mean of a feature map, then its mean over each cell of a grid, in time order.
 
     Args:
         features: feature maps (B, C, T, H, W).
-        grid: number of cells over time, rows and columns; N cells in all.
+        grid: number of cells along time, height and width; their product is N.
 
     Returns:
-        Tokens (B, 1 + N, C) float32; the first is the mean over the whole map.
+        Tokens (B, 1 + N, C) float32; the first token is the mean over the whole feature map.
     """
     features = features.float()
     mean = features.mean(dim=(2, 3, 4))[:, None]
@@ -40,10 +40,10 @@ def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _shares(length: int, cells: int, device: torch.device) -> Tensor:
-    """Return the weight of each of `length` positions in the mean of each cell, (length, cells).
+    """Return the weight (length, cells) of each position in the mean over each cell.
 
-    The cells are those of torch's adaptive pooling, which is not used because its gradient is not
-    deterministic on a GPU.
+    The cells match those of torch's adaptive average pooling, which is not used because its
+    gradient is not deterministic on GPUs.
     """
     with torch.inference_mode(False), torch.no_grad():
         cell, place = torch.arange(cells), torch.arange(length)[:, None]
@@ -52,7 +52,7 @@ def _shares(length: int, cells: int, device: torch.device) -> Tensor:
 
 
 def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
-    """Return the mean over the map, followed by the attention output of each query.
+    """Return the mean over the feature map, followed by the attention output of each query.
 
     Args:
         tokens: tokens as returned by `pooled_tokens`.
@@ -69,14 +69,14 @@ def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class AttentiveClipHead(ClipHead):
-    """A ClipHead on the mean of the feature map and the attention outputs of learned queries.
+    """A ClipHead applied to the mean of the feature map and the outputs of learned queries.
 
     Args:
         num_classes: number of classes.
         in_channels: number of channels of the feature map.
-        grid: number of cells over time, rows and columns to attend over.
+        grid: number of cells to attend over along time, height and width.
         queries: number of queries.
-        options: further options of ClipHead.
+        options: further arguments of ClipHead.
     """
 
     def __init__(

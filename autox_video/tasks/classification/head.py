@@ -17,11 +17,11 @@ class ClipHead(I3DHead):
     Args:
         num_classes, in_channels: as in I3DHead.
         task: the task's name in TASKS.
-        class_clips: number of training clips of each class, for a class-balanced loss. The log
-            class shares are added to the logits in training (logit adjustment, Menon et al. 2021,
-            section 5), so that predictions do not favour common classes. Ignored by tasks whose
-            loss cannot be balanced.
-        options: further options of I3DHead.
+        class_clips: number of training clips of each class, for a class-balanced loss. In training,
+            the log of each class's share of the clips is added to its logit (logit adjustment,
+            Menon et al. 2021, section 5), so that predictions do not favour common classes. Tasks
+            whose loss cannot be balanced ignore this argument.
+        options: further arguments of I3DHead.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class ClipHead(I3DHead):
         self.adjusts = class_clips is not None and self.task.balances_loss
 
     def loss_by_feat(self, cls_scores: Tensor, data_samples: list) -> dict[str, Tensor]:
-        """Return the loss of a batch, and the top-1 accuracy for tasks that have one.
+        """Return the loss of a batch, and for single-label tasks also the top-1 accuracy.
 
         Args:
             cls_scores: logits, (clips, classes).
-            data_samples: one per clip; `gt_label` is a class index (1) or soft label (1, classes).
+            data_samples: one per clip; `gt_label` is a class index (1,) or soft label (1, classes).
         """
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(cls_scores.device)
         adjusted = cls_scores + self.log_share if self.adjusts else cls_scores
@@ -60,7 +60,7 @@ class ClipHead(I3DHead):
 
         Args:
             cls_scores: logits, (clips * views, classes).
-            data_samples: one per clip, to store the output in.
+            data_samples: one per clip, in which the output is stored.
         """
         outputs = self.task.outputs(cls_scores, len(cls_scores) // len(data_samples))
         for sample, output in zip(data_samples, outputs, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 from autox_video.metrics.metric import METRICS, Metric, Resampled
 
 POSITIVE_FROM = 0.5
-"""In multi-label tasks, classes with at least this probability are predicted."""
+"""In multi-label tasks, every class with at least this probability is predicted."""
 
 
 def in_first(scores: np.ndarray, labels: np.ndarray, count: int) -> float:
@@ -26,7 +26,7 @@ def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Return the share of correct clips for each class that occurs in `labels`."""
+    """Return the share of correctly classified clips of each class that occurs in `labels`."""
     right = scores.argmax(axis=1) == labels
     return {int(label): float(right[labels == label].mean()) for label in np.unique(labels)}
 
@@ -40,8 +40,8 @@ def _mean_class_accuracy(scores: np.ndarray, labels: np.ndarray) -> Resampled:
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
     """Return the average precision of each class that has a positive clip.
 
-    It is the sum of (R_n - R_n-1) P_n over thresholds, where R is the recall, P is the precision,
-    and clips with equal scores share one threshold (scikit-learn's definition).
+    Average precision is the sum of (R_n - R_n-1) P_n over all thresholds, where R is the recall, P
+    is the precision, and clips with equal scores share one threshold (scikit-learn's definition).
 
     Args:
         scores: (N, K) probabilities.
@@ -55,7 +55,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float
 
 
 def _class_precision(scores: np.ndarray, is_positive: np.ndarray) -> Resampled:
-    """Return the average precision of a class in each draw; 0 if no positive clip is drawn."""
+    """Return a function for a class's average precision in each draw; 0 if no positive is drawn."""
     order = np.argsort(-scores, kind="stable")
     # The last clip of each distinct score: a threshold cannot separate equal scores.
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -86,7 +86,10 @@ def _mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> Resampled
 
 
 def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
-    """Return F1 = 2 TP / (predicted + true), over all decisions (micro) or averaged by class."""
+    """Return a function for the mean F1 over classes, or for the micro-averaged F1.
+
+    F1 is 2 TP / (predicted + true).
+    """
     truth, predicted = labels > 0, scores >= POSITIVE_FROM
     right, wholes = (truth & predicted) * 1.0, truth * 1.0 + predicted
 
@@ -108,9 +111,10 @@ def _mean_over_classes(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
 
 
 def effective_clips(labels: np.ndarray) -> float:
-    """Return the effective sample size of clips whose weights make all classes count equally.
+    """Return the effective sample size when clips are weighted so that all classes count equally.
 
-    It is (sum w)^2 / sum w^2 (Kish, Survey Sampling, 1965).
+    For clip weights w, the effective sample size is (sum w)^2 / sum w^2 (Kish, Survey Sampling,
+    1965).
 
     Args:
         labels: (N,) class indices, N >= 1.
@@ -120,7 +124,7 @@ def effective_clips(labels: np.ndarray) -> float:
 
 
 def balancing_weights(labels: np.ndarray) -> np.ndarray:
-    """Return clip weights (N,) that balance the classes; their sum is `effective_clips`."""
+    """Return clip weights (N,) that balance the classes; the weights sum to `effective_clips`."""
     weights = 1 / np.bincount(labels)[labels]
     return weights * (effective_clips(labels) / weights.sum())
 

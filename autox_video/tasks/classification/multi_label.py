@@ -50,7 +50,7 @@ class MultiLabel(Task):
         return logits.float().sigmoid().unflatten(0, (-1, views)).mean(dim=1)
 
     def mean_output(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return the weighted mean probability."""
+        """Return the weighted mean probability over the views."""
         return np.average(outputs, axis=0, weights=weights)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
@@ -71,17 +71,17 @@ class MultiLabel(Task):
     def details(
         self, scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]
     ) -> dict[str, Any]:
-        """Return the average precision by class name; None for classes without clips."""
+        """Return the average precision of each class by name; None for a class without clips."""
         precisions = average_precision(scores, labels)
         by_class = {name: precisions.get(index) for index, name in enumerate(classes)}
         return {"average_precision": by_class}
 
     def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return the share of classes that are predicted correctly for each clip."""
+        """Return, for each clip, the share of classes that are predicted correctly."""
         return ((scores >= POSITIVE_FROM) == (labels > 0)).mean(-1)
 
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return the classes that score at least 0.5 and their scores as lists, highest first."""
+        """Return lists of the classes scoring at least 0.5 and of their scores, highest first."""
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         told = [index for index in order if scores[index] >= POSITIVE_FROM]
         names = [classes[index] for index in told]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class SingleLabel(Task):
     """Single-label classification with softmax and cross-entropy.
 
-    Outputs are the log of the mean probability over views. The log stays precise where the
-    probability itself would be rounded to 0 or 1.
+    The outputs are the logs of class probabilities averaged over the views. Logs stay precise where
+    probabilities would be rounded to 0 or 1.
     """
 
     name = "single_label"
@@ -50,7 +50,7 @@ class SingleLabel(Task):
         return logs.logsumexp(1) - math.log(views)
 
     def mean_output(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return the log of the weighted mean probability."""
+        """Return the log of the weighted mean probability over the views."""
         shares = np.log(weights / weights.sum())
         return np.logaddexp.reduce(outputs + shares.reshape(-1, *[1] * (outputs.ndim - 1)), axis=0)
 
@@ -75,7 +75,7 @@ class SingleLabel(Task):
     def evaluate(
         self, outputs: np.ndarray, labels: np.ndarray, *, balanced: bool = False
     ) -> dict[str, float]:
-        """Return the metrics, the temperature that calibrates the outputs, and the ECE."""
+        """Return the metrics, the calibration temperature and the expected calibration error."""
         calibration = calibration_figures(outputs, labels, balanced=balanced)
         return {**super().evaluate(outputs, labels, balanced=balanced), **calibration}
 
@@ -84,7 +84,7 @@ class SingleLabel(Task):
         return class_accuracy(scores, labels)
 
     def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return 1 for correct clips, else 0."""
+        """Return 1 for each correctly classified clip and 0 for every other clip."""
         return (scores.argmax(-1) == labels) * 1.0
 
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from autox_video.video.container.packet_count import Counted
 
 
 class CountedClock:
-    """Gives the display times of the frames of a counted clip, decoded from its start."""
+    """Computes display times for a clip with counted packets that is decoded from the start."""
 
     def __init__(self, counted: Counted) -> None:
         self._starts, self._places = counted.timeline.starts, None
@@ -15,7 +15,7 @@ class CountedClock:
         self._next, self._latest = 0, 0.0
 
     def second(self, frame: av.VideoFrame) -> float | None:
-        """Return the time of a frame in seconds from the first frame; None if it is not shown.
+        """Return a frame's display time in seconds from the first frame; None if not displayed.
 
         Times never decrease.
         """
@@ -31,12 +31,12 @@ class CountedClock:
 
 
 class StampClock:
-    """Gives the display times of the frames of a large clip, according to their time stamps.
+    """Computes the display times of a large clip's frames from their time stamps.
 
     Args:
         tick_sec: seconds per tick.
-        nominal_fps: frame rate by which a missing or decreasing time stamp is replaced.
-        origin: time stamp of second 0, in ticks; None to use that of the first frame.
+        nominal_fps: frame rate that is used to replace missing or decreasing time stamps.
+        origin: time stamp of second 0, in ticks; None to use the first frame's time stamp.
     """
 
     def __init__(self, tick_sec: float, nominal_fps: float, origin: float | None) -> None:
@@ -45,7 +45,7 @@ class StampClock:
         self._last: float | None = None
 
     def second(self, frame: av.VideoFrame) -> float:
-        """Return the time of a frame in seconds; times never decrease."""
+        """Return a frame's display time in seconds; successive times never decrease."""
         stamp = frame.pts
         if stamp is None or (self._last is not None and stamp < self._last):
             stamp = 0.0 if self._last is None else self._last + self._frame_ticks

@@ -20,11 +20,11 @@ from autox_video.video.files.file_kinds import why_no_video
 from autox_video.video.files.video_file import USUAL_FPS, plausible_fps, why_not_open
 
 THREADS_PER_VIDEO = 1
-"""Decoding threads per open clip; more would compete with those of the other data workers."""
+"""Decoding threads per open clip; more threads would compete with the other data workers."""
 
 COUNT_UP_TO_BYTES = 16 << 20
-"""Files up to this size are read completely when they are opened. This takes a tenth of the time of
-decoding. Headers give a wrong length if the file is cut off or its audio is longer."""
+"""Files up to this size are read completely when opened, because the header gives a wrong length if
+the file is cut off or its audio is longer. Reading takes a tenth of the time of decoding."""
 
 # In other containers, such as MPEG-TS and MPEG-PS, seeks land late or give frames wrong times, and
 # a packet may contain half a frame.
@@ -61,26 +61,26 @@ _CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the chosen stream of files 
 
 
 class PacketNumber(int):
-    """A packet's number in decoding order, which the decoder passes on to its frame.
+    """A packet's number in decoding order, which the decoder passes on to the packet's frame.
 
-    It is a separate class because PyAV compares objects by identity, and ints may be shared.
+    A plain int would not do: PyAV compares objects by identity, and equal ints may be one object.
     """
 
 
 class MediaFile:
-    """An open file with a video stream and a read position.
+    """An open video file, with its video stream and its current read position.
 
     Attributes:
         path: path of the file.
         codec: PyAV's decoder, single-threaded, without frame delay.
         width, height: frame size in pixels before rotation, corrected for the pixel aspect ratio.
-        odd: what is unusual about its streams and frames, as clauses.
-        seconds, fps, num_frames: exact; estimates from the header of a large file until `count`.
-        counted: the result of `count`; None until it is called.
+        odd: clauses that describe anything unusual about the streams and frames.
+        seconds, fps, num_frames: exact, or estimated from a large file's header until `count`.
+        counted: the result of `count`; None until `count` is called.
         nominal_fps: frame rate according to the header.
-        promised_sec: length according to the header; None after `count`.
+        promised_sec: length according to the header; None once `count` has been called.
         tick_sec: seconds per tick, the unit of the time stamps.
-        is_small: whether the whole file is read and its packets are kept.
+        is_small: whether the file is so small that all its packets are read and kept in memory.
         is_seekable: whether seeking in the file is reliable.
         read_failed: whether reading ended with an error.
         has_decoded: whether the decoder has received any packets.
@@ -115,7 +115,7 @@ class MediaFile:
     # ---- opening ----
 
     def renew(self) -> None:
-        """Reset the decoder; large files are read from the start again."""
+        """Reset the decoder; a large file is then read from the start again."""
         if self.has_decoded or not (self.is_small or self._is_unread):
             self.close()
             self._open()
@@ -152,7 +152,7 @@ class MediaFile:
         return container
 
     def _choose_stream(self, container: Any) -> Any:
-        """Choose a video stream and return a container from which nothing has been read."""
+        """Choose a video stream and return a container that is positioned at the file's start."""
         key = self._file_state() if len(container.streams.video) > 1 else None
         if key not in _CHOSEN:
             stream, doubt = choose_stream(container)
@@ -194,7 +194,7 @@ class MediaFile:
             raise self.error(what)  # FFmpeg reads images, too
 
     def _estimate_length(self) -> None:
-        """Set `seconds` and `num_frames` by counting if that is quick, or from the header."""
+        """Set the length from the header, or by counting packets if that is quick or more exact."""
         seconds = self.promised_sec
         if seconds is None and self.container.duration:
             seconds = self.container.duration / av.time_base
@@ -208,7 +208,7 @@ class MediaFile:
         self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
 
     def _may_be_wrong(self, seconds: float) -> bool:
-        """Whether a large file seems to be cut off or its header hints at wrong time stamps."""
+        """Return whether a large file seems cut off or its header suggests wrong time stamps."""
         average = self.stream.average_rate
         is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
         if is_odd or is_cut_off(self.path, self.container, self.stream):
@@ -236,7 +236,7 @@ class MediaFile:
 
     @property
     def start_odd(self) -> tuple[str, ...]:
-        """What is unusual about the start, as at most one clause."""
+        """At most one clause, which says that the video starts implausibly late."""
         if self._start_said <= _LATEST_START_SEC:
             return ()
         late = duration(self._start_said)
@@ -253,7 +253,7 @@ class MediaFile:
     # ---- packets ----
 
     def packet(self, number: int) -> av.Packet | None:
-        """Return the packet of a small file with this number; None if there is no such packet."""
+        """Return the packet with this number in a small file; None if there is no such packet."""
         if self._unread is None:
             self._unread = self.read()
         while len(self._kept) <= number:
@@ -264,7 +264,7 @@ class MediaFile:
         return self._kept[number]
 
     def packets(self) -> Iterator[av.Packet]:
-        """Yield all video packets, as far as the file can be read."""
+        """Yield all video packets that can be read from the file."""
         if not self.is_small:
             self.renew()
             yield from self.read()
@@ -280,7 +280,7 @@ class MediaFile:
         return MOST_REORDERED if self.codec.has_b_frames else FEW_REORDERED
 
     def _clear_packets(self) -> Iterator[av.Packet]:
-        """Yield the packets as `packets` does, but raise VideoError if they are encrypted."""
+        """Yield the same packets as `packets`, but raise VideoError if they are encrypted."""
         for packet in self.packets():
             if packet.is_keyframe and packet.has_sidedata("encryption_info"):
                 raise self.error("it is encrypted (DRM) and cannot be decoded")
@@ -299,14 +299,14 @@ class MediaFile:
             pass  # raised by PyAV 18 at the end if there are streams that the header does not list
 
     def packets_between(self, first: float, last: float, back: float) -> list[av.Packet]:
-        """Return the packets from the last key frame at or before `first` until after `last`.
+        """Return the packets from the last key frame at or before `first` to just after `last`.
 
         Args:
             first, last: time stamps in ticks.
-            back: ticks by which to seek before `first`.
+            back: how far before `first` to seek, in ticks.
 
         Returns:
-            An empty list if the seek fails or time stamps are missing.
+            The packets, or an empty list if the seek fails or time stamps are missing.
         """
         try:
             self.container.seek(int(first - back), stream=self.stream)
@@ -329,10 +329,10 @@ class MediaFile:
     def decode(
         self, packet: av.Packet | None, number: int | None = None
     ) -> list[av.VideoFrame | None]:
-        """Decode a packet and return the frames that are ready; None flushes the remaining frames.
+        """Decode a packet, or flush the decoder if given None, and return the available frames.
 
-        The result is [None] if the packet cannot be decoded. The attribute `opaque` of a frame is
-        the `number` of its packet.
+        The result is [None] if the packet cannot be decoded. Each frame's attribute `opaque` is the
+        `number` of its packet.
         """
         self.has_decoded = True
         if number is not None:
@@ -343,14 +343,14 @@ class MediaFile:
             return [None]
 
     def forget(self) -> None:
-        """Flush the decoder so that it can start at any key frame."""
+        """Flush the decoder, so that decoding can start at any key frame."""
         if self.has_decoded:
             self.codec.flush_buffers()
 
     # ---- counting ----
 
     def count(self) -> Counted:
-        """Read all packets without decoding them, unless this process has already done so.
+        """Read all packets without decoding them, unless this process has already read them.
 
         `seconds`, `fps` and `num_frames` are exact afterwards.
 
@@ -372,7 +372,7 @@ class MediaFile:
 
     @property
     def index(self) -> PacketIndex | None:
-        """Index of all packets; None if they are not counted or their time stamps are inexact."""
+        """Index of all packets; None if they are not counted yet or have inexact time stamps."""
         return self.counted.index if self.counted else None
 
     def _file_state(self) -> tuple[str, int, int]:

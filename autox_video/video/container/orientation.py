@@ -1,8 +1,8 @@
 """Rotation, flip and pixel aspect ratio of a clip's frames.
 
-They are applied according to the file's metadata, as in video players.
+The rotation, flip and aspect ratio given in a file's metadata are applied, as in video players.
 
-Shape legend: H height and W width in pixels, 3 channels RGB.
+Shape letters: H is the height and W the width in pixels; the 3 channels are RGB.
 """
 
 from fractions import Fraction
@@ -12,34 +12,34 @@ import av
 import numpy as np
 
 SQUARE_WITHIN = 0.01
-"""Pixels count as square if their aspect ratio differs from 1 by at most this."""
+"""Pixels are treated as square if their aspect ratio differs from 1 by at most this amount."""
 
 WIDEST_PIXEL = 4.0
-"""Pixel aspect ratios above this, or below its inverse, are ignored as implausible."""
+"""Pixel aspect ratios above this value or below its inverse are ignored as implausible."""
 
 
 class Orientation(NamedTuple):
-    """The operations that turn a frame upright: a transposition, then flips."""
+    """The operations that turn a frame upright: an optional transposition, followed by flips."""
 
     swaps: bool = False
-    """Whether rows and columns are transposed."""
+    """Whether to swap rows and columns."""
     flips_x: bool = False
     """Whether to flip horizontally after transposing."""
     flips_y: bool = False
     """Whether to flip vertically after transposing."""
 
     def upright(self, pixels: np.ndarray) -> np.ndarray:
-        """Return a view of (H, W, 3) pixels as displayed."""
+        """Return an upright view of the pixels (H, W, 3)."""
         shown = pixels.swapaxes(0, 1) if self.swaps else pixels
         return shown[:: -1 if self.flips_y else 1, :: -1 if self.flips_x else 1]
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the displayed (width, height) of frames with this stored width and height."""
+        """Return the displayed (width, height) of frames stored with this width and height."""
         return (height, width) if self.swaps else (width, height)
 
     @property
     def is_mirrored(self) -> bool:
-        """Whether the frame is mirrored, so that a rotation alone cannot turn it upright."""
+        """Whether the frame is mirrored, so that rotation alone cannot turn the frame upright."""
         return self.swaps ^ self.flips_x ^ self.flips_y
 
 
@@ -69,7 +69,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 
 
 def by_matrix(matrix: np.ndarray) -> Orientation:
-    """Return the orientation of FFmpeg's display matrix (9,): (x, y) maps to (ax + cy, bx + dy)."""
+    """Return FFmpeg's display matrix (9,) as an orientation: (x, y) maps to (ax + cy, bx + dy)."""
     a, b, _, c, d = (int(value) for value in matrix[:5])
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(True, flips_x=c < 0, flips_y=b < 0)
@@ -77,17 +77,17 @@ def by_matrix(matrix: np.ndarray) -> Orientation:
 
 
 def _turned(degrees: float) -> Orientation:
-    """Return the orientation for a counterclockwise rotation by an angle in degrees."""
+    """Return the orientation for a counterclockwise rotation by this many degrees."""
     return EXIF[(1, 8, 3, 6)[round(degrees / 90) % 4]]
 
 
 def pixel_aspect(ratio: Fraction | None) -> float:
-    """Return the ratio of a pixel's width to its height; 1 if nearly square or implausible."""
+    """Return a pixel's width divided by its height; 1 if the ratio is near 1 or implausible."""
     if not ratio or is_absurd(ratio) or abs(ratio - 1) <= SQUARE_WITHIN:
         return 1.0
     return float(ratio)
 
 
 def is_absurd(ratio: Fraction | None) -> bool:
-    """Whether a pixel aspect ratio is implausible."""
+    """Return whether a pixel aspect ratio is implausible."""
     return bool(ratio) and not 1 / WIDEST_PIXEL <= ratio <= WIDEST_PIXEL

@@ -16,7 +16,7 @@ REMEMBER_BYTES = 64 << 20
 """Memory that each process may use to cache the results of counting."""
 
 SKIPPED_SHARE = 0.1
-"""A clip is reported if a larger share of its frames comes before its first key frame."""
+"""A clip is reported if more than this share of its frames precede its first key frame."""
 
 _PACKED_MPEG4_BYTES = 19  # largest placeholder packet after a packet with two MPEG-4 frames
 
@@ -26,11 +26,11 @@ class Counted:
     """The result of reading all packets of a file.
 
     Attributes:
-        timeline: times at which each frame is on screen.
-        first_stamp: the file's time stamp of the first frame, in ticks; None if it is missing.
+        timeline: the times at which each frame is on screen.
+        first_stamp: time stamp of the first frame in the file, in ticks; None if it is missing.
         last_key_sec: time of the last key frame.
-        blank_end: whether the last packet is all zeros, as in files whose copy was interrupted.
-        num_packets: number of packets; None if they cannot be matched to frames.
+        blank_end: whether the last packet is all zeros, as in incompletely copied files.
+        num_packets: number of packets; None if packets cannot be matched to frames.
         index: index of all packets; None if the packets that a frame needs cannot be determined.
         orientation: orientation of the frames; None until a frame has been decoded.
     """
@@ -60,7 +60,7 @@ class Counted:
 
 
 class CountedFiles:
-    """A cache of the results for counted files by path, modification time and size."""
+    """A cache of counting results, keyed by a file's path, modification time and size."""
 
     def __init__(self) -> None:
         self._found: dict[tuple, Counted] = {}
@@ -72,7 +72,7 @@ class CountedFiles:
         return self._found.get(key)
 
     def keep(self, key: tuple[str, int, int], counted: Counted) -> None:
-        """Cache the result for a file, removing other results if necessary."""
+        """Cache the result for a file, evicting other results if necessary."""
         with self._lock:
             # Evict the latest first, so that with too many files some stay cached over all epochs.
             while self._found and self._bytes + counted.nbytes > REMEMBER_BYTES:
@@ -90,10 +90,11 @@ class Reading:
         nominal_fps: frame rate to use if the time stamps do not give one.
         has_only_dts: whether the time stamps give only the decoding order.
         stores_decoding: whether decoding times are stored in the file rather than estimated.
-        most_reordered: maximum number of frames that are decoded before a frame but shown after it.
-        is_lossy: whether frames are compressed; raw frames may legitimately end in zeros.
-        may_be_packed: whether a packet may contain two frames, followed by a tiny placeholder.
-        has_index: whether to build an index.
+        most_reordered: maximum number of frames that are decoded before a frame but displayed
+            later.
+        is_lossy: whether the codec is lossy; frames of other codecs may legitimately end in zeros.
+        may_be_packed: whether a packet may contain two frames, followed by a placeholder packet.
+        has_index: whether to build a packet index.
     """
 
     tick_sec: float
@@ -107,7 +108,7 @@ class Reading:
 
 
 class _Columns:
-    """The fields of packets in arrays, which use 8 bytes per number instead of 40 as in a list."""
+    """Packet fields stored in arrays, which take 8 bytes per number; a list would take 40 bytes."""
 
     def __init__(self) -> None:
         self.shown_at, self.decoded_at, self.durations = array("q"), array("q"), array("q")
@@ -132,10 +133,10 @@ class _Columns:
 
 
 def count_packets(packets: Iterable[av.Packet], how: Reading) -> Counted | None:
-    """Count the packets of a file; None if no frame would be displayed.
+    """Count a file's packets; return None if no frame would be displayed.
 
     Args:
-        packets: all packets of a file.
+        packets: all video packets of the file.
         how: properties of the file that determine how its packets are read.
     """
     columns, last, tells = _Columns(), None, not how.has_only_dts

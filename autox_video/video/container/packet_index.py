@@ -1,4 +1,4 @@
-"""Find the packets that must be decoded for given frames, using only their time stamps.
+"""Determine which packets must be decoded to obtain given frames, using only time stamps.
 
 Each packet contains one frame. Packets are numbered in decoding order, which is their order in
 the file. Frames are displayed in the order of their time stamps.
@@ -17,7 +17,7 @@ class PacketIndex:
         stamps: for each packet, the time at which its frame is displayed, in ticks.
         is_key: for each packet, whether decoding can start at it.
         is_shown: for each packet, whether its frame is displayed. An edit list may hide frames at
-            the start, which are decoded only because other frames depend on them.
+            the start that are decoded only because other frames depend on them.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class PacketIndex:
 
     @property
     def names_frames(self) -> bool:
-        """Whether the time stamps of all displayed frames are distinct."""
+        """Whether all displayed frames have distinct time stamps."""
         shown = self.stamps[self._is_shown]
         return len(np.unique(shown)) == len(shown)
 
     def shows(self, number: int) -> bool:
-        """Whether the frame of a packet is displayed."""
+        """Return whether the frame of a packet is displayed."""
         return bool(self._is_shown[number])
 
     @property
@@ -58,7 +58,7 @@ class PacketIndex:
 
     @property
     def has_leading(self) -> bool:
-        """Whether any frame follows a key frame in the file but is displayed before it."""
+        """Whether any frame is stored after a key frame but displayed before that key frame."""
         keys = self.keys[np.searchsorted(self.keys, np.arange(len(self.stamps)), "right") - 1]
         return bool((self.stamps < self.stamps[keys]).any())
 
@@ -69,14 +69,14 @@ class PacketIndex:
         return numbers[np.argsort(self.stamps[numbers], kind="stable")]
 
     def runs(self, wanted: Sequence[int], *, jumps: bool) -> list[tuple[int, int]]:
-        """Return the ranges of packets to decode for the frames of the `wanted` packets.
+        """Return the ranges of packets to decode to obtain the frames of the `wanted` packets.
 
         Args:
             wanted: packet numbers, sorted.
-            jumps: whether decoding may start at any key frame rather than only at the first.
+            jumps: whether decoding may start at any key frame rather than only at the first one.
 
         Returns:
-            Pairs (start, end), where `end` is excluded. Each range starts at a key frame.
+            Pairs (start, end), with `end` exclusive. Each range starts at a key frame.
         """
         runs: list[tuple[int, int]] = []
         for number in wanted:
@@ -92,10 +92,10 @@ class PacketIndex:
         return np.flatnonzero(self._is_key)
 
     def _start_for(self, number: int) -> int:
-        """Return the last key frame from which the frame of a packet can be decoded.
+        """Return the number of the last key frame from which a packet's frame can be decoded.
 
-        If a frame follows a key frame in the file but is displayed before it, it may depend on
-        frames before that key frame.
+        A frame that follows a key frame in the file but is displayed before that key frame may
+        depend on frames before the key frame.
         """
         place = int(np.searchsorted(self.keys, number, side="right")) - 1
         while place > 0 and self.stamps[self.keys[place]] > self.stamps[number]:

@@ -6,14 +6,14 @@ from typing import Any
 import av
 
 NO_CLIP = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
-"""Dispositions of streams that are chosen only if there is no other stream."""
+"""Dispositions of streams that are not chosen if there is an ordinary video stream."""
 
 FEWER_FRAMES, SHORTER, SMALLER = 0.1, 0.5, 0.25
-"""Streams below these shares of the largest stream's frames, length or pixels are treated as
-thumbnails, still images or previews."""
+"""A stream is treated as a thumbnail, still image or preview if its frame count, length or pixel
+count is below this share of the largest value among the streams."""
 
 SLIDES = 5
-"""A large stream of at least this many frames is reported, even if another stream has many more."""
+"""A large stream with at least this many frames is reported even if another has far more frames."""
 
 _LOOK_AT_BYTES = 64 << 20  # read from a file with several streams
 
@@ -55,12 +55,12 @@ class _Candidate:
 def choose_stream(container: Any) -> tuple[Any, str | None]:
     """Return the stream that players show, and a remark if another stream may be the right one.
 
-    Previews and streams with few frames are chosen last. Among the others, the file's default
-    stream is preferred, then the largest, then the first. If there are several candidates, this
-    function reads from the file, which must then be opened again.
+    Previews and streams with few frames are avoided. Among the other streams, the file's default
+    stream is preferred, then the largest stream, then the first stream. If there are several
+    candidates, this function reads from the file, which must then be opened again.
 
     Returns:
-        The stream, for which FFmpeg may have no decoder, and the remark. The stream is None if
+        The stream, which FFmpeg may be unable to decode, and the remark. The stream is None if
         there is only cover art.
     """
     streams = [one for one in container.streams.video if not _is(one, "attached_pic")]
@@ -82,13 +82,13 @@ def choose_stream(container: Any) -> tuple[Any, str | None]:
 
 
 def _may_be_meant(other: _Candidate, chosen: _Candidate) -> bool:
-    """Whether a stream with few frames, such as a slide show, may be the right one."""
+    """Return whether a stream with few frames, such as a slide show, may be the right one."""
     is_long = other.frames >= SLIDES and other.seconds >= SHORTER * chosen.seconds
     return is_long and other.pixels >= SMALLER * chosen.pixels
 
 
 def is_clip(stream: Any) -> bool:
-    """Whether a stream may be the clip, as it has none of the dispositions in NO_CLIP."""
+    """Return whether a stream has none of the dispositions in NO_CLIP, so it may be the clip."""
     return not any(_is(stream, name) for name in NO_CLIP)
 
 
@@ -112,7 +112,7 @@ def _look(container: Any, found: dict[int, _Candidate]) -> None:
 
 
 def _largest(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Return the streams that are not short and do not have few frames."""
+    """Return the streams without those that are too short or have too few frames."""
     frames = max(one.frames for one in candidates)
     long = [one for one in candidates if one.frames >= max(1, FEWER_FRAMES * frames)]
     seconds = max(one.seconds for one in long or candidates)

@@ -1,10 +1,11 @@
 """Compute a clip's timeline, the times at which its frames are on screen, from its time stamps.
 
 The timeline determines a clip's length and sampling times, and all decoders follow it. Plausible
-time stamps are used exactly, so variable frame rates, slow webcams and still screen recordings keep
-their true times. Faulty time stamps are repaired. Repairs and anything unusual are reported.
+time stamps are used exactly, so clips with a variable or very low frame rate, such as webcam videos
+and screen recordings, keep their true timing. Faulty time stamps are repaired. Repairs and unusual
+time stamps are reported.
 
-Shape legend: P packets in decoding order, N frames in display order.
+Shape letters: P packets in decoding order, N frames in display order.
 """
 
 from dataclasses import dataclass
@@ -15,21 +16,23 @@ from autox_video.core.durations import duration
 from autox_video.video.files.video_file import MAX_FPS, MIN_FPS, USUAL_FPS
 
 JUMP_SEC, JUMP_FRAMES, JUMP_SHARE = 60.0, 100.0, 0.5
-"""Gaps are clock errors if they are longer than JUMP_SEC seconds and JUMP_FRAMES typical gaps, and
-together make up more than the share JUMP_SHARE of the clip. Real pauses do not exceed all three."""
+"""Gaps between frames are treated as clock errors if each is longer than both JUMP_SEC seconds and
+JUMP_FRAMES typical gaps, and all of them together exceed the share JUMP_SHARE of the clip. Real
+pauses are assumed not to exceed all three limits."""
 
 HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
-"""A clip is reported if frames that last HELD_FRAMES times the usual make up HELD_SHARE of it."""
+"""A clip is reported if frames shown for more than HELD_FRAMES times the typical duration make up
+more than the share HELD_SHARE of its length."""
 
 REPEATED_SHARE = 0.1
-"""A clip is reported if a larger share of its frames repeats the previous time stamp."""
+"""A clip is reported if more than this share of its frames repeat the previous time stamp."""
 
 MOST_REORDERED, FEW_REORDERED = 16, 4
-"""Maximum number of frames that are decoded before a frame but shown after it, for all codecs and
-for files that indicate that their frames are not reordered."""
+"""Maximum number of frames that are decoded before a frame but displayed later. MOST_REORDERED
+applies in general, and FEW_REORDERED to files that claim not to reorder frames."""
 
 TIME_TOLERANCE_SEC = 1e-6
-"""Tolerance for rounding errors when a frame number divided by fps is compared to its time."""
+"""Tolerance for rounding errors when a frame's time is compared with its number divided by fps."""
 
 MISSING = np.iinfo(np.int64).min
 """The value that represents a missing time stamp."""
@@ -37,7 +40,7 @@ MISSING = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Time stamps of a clip's packets, in arrays of shape (P,) and in ticks.
+    """Time stamps of a clip's packets, in ticks, as arrays of shape (P,).
 
     Attributes:
         shown_at: int64, presentation time (PTS); MISSING if unknown.
@@ -45,8 +48,9 @@ class Stamps:
         durations: int64, display duration of the frame; 0 if unknown.
         is_key: bool, whether decoding can start at the packet.
         is_shown: bool, whether the frame is displayed.
-        stores_decoding: whether `decoded_at` is from the file rather than estimated.
-        most_reordered: maximum number of frames that are decoded before a frame but shown after it.
+        stores_decoding: whether `decoded_at` comes from the file rather than being estimated.
+        most_reordered: maximum number of frames that are decoded before a frame but displayed
+            later.
     """
 
     shown_at: np.ndarray
@@ -63,12 +67,12 @@ class Timeline:
     """The frames of a clip (at least one) in display order, and their times.
 
     Attributes:
-        displayed: number of each frame's packet, (N,) int64.
-        starts: start time of each frame in seconds, (N,) float64, from 0 on, never decreasing.
+        displayed: packet number of each frame, (N,) int64.
+        starts: start time of each frame in seconds, (N,) float64; sorted, beginning at 0.
         seconds: length of the clip in seconds, > 0.
-        odd: repairs and unusual properties of the time stamps, as clauses.
+        odd: clauses that describe repairs and unusual time stamps.
         in_stamp_order: whether frames are displayed in the order of their time stamps.
-        follows_stamps: whether frames are displayed at the times of their time stamps.
+        follows_stamps: whether each frame is displayed at the time given by its time stamp.
     """
 
     displayed: np.ndarray
@@ -79,17 +83,17 @@ class Timeline:
     follows_stamps: bool = True
 
     def on_screen(self, seconds: np.ndarray) -> np.ndarray:
-        """Return the indices (T,) in `displayed` of the frames on screen at the times (T,)."""
+        """Return the index in `displayed` of the frame on screen at each of the times (T,)."""
         return np.maximum(np.searchsorted(self.starts, seconds, side="right") - 1, 0)
 
     def places(self, packets: int) -> np.ndarray:
-        """Return the index in `displayed` of each packet's frame (P,); -1 if not displayed."""
+        """Return the index (P,) in `displayed` of each packet; -1 if its frame is not displayed."""
         places = np.full(packets, -1, dtype=np.int64)
         places[self.displayed] = np.arange(len(self.displayed))
         return places
 
     def starts_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the start times of frames by number (T,), extrapolated at the mean frame rate."""
+        """Return the start times of frame numbers (T,), extrapolated past the last frame."""
         count = len(self.starts)
         starts = self.starts[np.minimum(numbers, count - 1).astype(np.int64)]
         return np.where(numbers < count, starts, numbers * (self.seconds / count))
@@ -158,7 +162,7 @@ def _evenly(displayed: np.ndarray, fps: float, *odd: str) -> Timeline:
 
 
 def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) -> np.ndarray:
-    """Return the time stamps with missing ones interpolated between their neighbours."""
+    """Return the time stamps, with missing ones interpolated from their neighbours."""
     if not is_missing.any():
         return shown_at
     known, number = np.flatnonzero(~is_missing), np.arange(len(shown_at))
@@ -172,7 +176,7 @@ def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) ->
 
 
 def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
-    """Return the displayed packets in display order (N,), and the indices at which clocks end."""
+    """Return displayed packets (N,) in display order, and the index before each clock change."""
     clock = _clocks(shown_at, stamps)
     order = np.lexsort((shown_at, clock))
     displayed = order[stamps.is_shown[order]]
@@ -180,10 +184,11 @@ def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndar
 
 
 def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
-    """Return the clock number of each packet; joined recordings have several clocks.
+    """Return the clock number of each packet; a file of joined recordings has several clocks.
 
-    Time stamps also decrease where frames are reordered. A new clock starts only if they decrease
-    at a key frame, together with the decoding time, or over more frames than codecs can reorder.
+    Time stamps also decrease where frames are reordered. A new clock starts only if the time stamps
+    decrease at a key frame, together with the decoding time, or over more frames than codecs can
+    reorder.
     """
     starts = np.zeros(len(shown_at), dtype=np.int64)
     is_back = shown_at < np.maximum.accumulate(shown_at)
@@ -208,7 +213,7 @@ def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
 
 
 def _least_before(stamps: np.ndarray, count: int) -> np.ndarray:
-    """Return the minimum of the `count` values before each value; MISSING if there are fewer."""
+    """Return the minimum of the `count` values preceding each value; MISSING if there are fewer."""
     padded = np.concatenate([np.full(count, MISSING), stamps])
     return np.lib.stride_tricks.sliding_window_view(padded, count)[:-1].min(axis=1)
 
@@ -227,7 +232,7 @@ def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.
 
     Args:
         gaps: display durations (N,) in seconds; NaN for the last frame before another clock starts.
-            The last gap is 0 if the file does not give it.
+            The last value is 0 if the file does not give it.
         typical: typical gap in seconds.
         nominal_fps: frame rate according to the header.
     """
@@ -258,7 +263,7 @@ def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.
 
 
 def _spread(gaps: np.ndarray) -> None:
-    """Distribute the display time of frames with equal time stamps evenly among them, in place."""
+    """Divide the display time evenly among frames with equal time stamps, in place."""
     if not (gaps == 0).any():
         return
     gaps[-1] *= len(gaps) - np.flatnonzero(np.append(1.0, gaps[:-1]))[-1]  # the last run's time
@@ -267,7 +272,7 @@ def _spread(gaps: np.ndarray) -> None:
 
 
 def _jumps(gaps: np.ndarray, typical: float) -> np.ndarray:
-    """Return the indices of gaps that are clock errors."""
+    """Return the indices of the gaps that are clock errors."""
     found = np.flatnonzero(gaps > max(JUMP_SEC, JUMP_FRAMES * typical))
     return found if gaps[found].sum() > JUMP_SHARE * gaps.sum() else found[:0]
 

@@ -1,4 +1,4 @@
-"""Detect files that are cut off, such as partial downloads, which look like short clips."""
+"""Detect files that are cut off, such as partial downloads, but would pass for short clips."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ import av
 from autox_video.video.container.packet_count import Counted
 
 CUT_OFF_SHARE, CUT_OFF_SEC = 0.05, 0.02
-"""A clip is cut off if its missing part exceeds both this share and this many seconds."""
+"""A clip is cut off if more than this share of it and more than this many seconds are missing."""
 
 # Containers whose headers give the length of the whole file, or the length of each stream.
 _TELL_OF_THE_WHOLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf"})
@@ -18,12 +18,12 @@ _SEGMENT, _HEAD_BYTES = b"\x18\x53\x80\x67", 4096
 
 
 def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...]:
-    """Return a clause if the end of a clip is missing, and otherwise no clause.
+    """Return one clause if the end of a clip is missing, and none otherwise.
 
     Args:
         container: the open file.
         stream: its video stream.
-        counted: the result of counting its packets.
+        counted: the result of counting the file's packets.
     """
     promised_sec = _promised_sec(container, stream)
     if promised_sec is None or not counted.timeline.follows_stamps:
@@ -40,11 +40,11 @@ def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...
 
 
 def is_cut_off(path: Path, container: Any, stream: Any) -> bool:
-    """Whether a file is smaller than its header says, without reading the whole file.
+    """Return whether a file is smaller than its header says, without reading the whole file.
 
     Args:
         path: an MP4 or Matroska file.
-        container: the same file, open.
+        container: the same file, opened with PyAV.
         stream: its video stream.
     """
     if container.format.name == "matroska,webm":
@@ -77,7 +77,7 @@ def _number(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _promised_sec(container: Any, stream: Any) -> float | None:
-    """Return the length of the video according to the header; None if it gives no length."""
+    """Return the length of the video given in the header; None if the header gives no length."""
     name = container.format.name
     if name == "avi" and stream.frames:  # FFmpeg's duration is an estimate if the file is cut off
         return float(stream.frames * stream.time_base)

@@ -1,1 +1,1 @@
-"""The video decoders, with one module for each."""
+"""The video decoders: PyAV, torchcodec, decord, frame folders and animated WebP."""

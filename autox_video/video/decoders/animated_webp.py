@@ -11,11 +11,11 @@ from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.video import Video
 
 FASTEST_MS, SHOWN_MS = 10, 100
-"""Frames that last at most FASTEST_MS are shown for SHOWN_MS, as in browsers."""
+"""Frames with a duration of at most FASTEST_MS are shown for SHOWN_MS instead, as in browsers."""
 
 
 class AnimatedWebp(Video):
-    """An open clip that is an animated WebP file.
+    """An open clip stored as an animated WebP file.
 
     Raises:
         VideoError: the file cannot be read.

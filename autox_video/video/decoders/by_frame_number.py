@@ -23,7 +23,7 @@ _PROGRESSIVE = (0, 1)  # PyAV's field orders for unknown and progressive
 
 
 class NumberedDecoder(Video):
-    """An open clip with frames from another library; its length, size and timeline are from PyAV.
+    """An open clip decoded by another library; PyAV provides its length, frame size and timeline.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot return its frames exactly.
@@ -57,10 +57,10 @@ class NumberedDecoder(Video):
 
     @abstractmethod
     def _read(self, numbers: list[int]) -> np.ndarray:
-        """Return the frames with these sorted numbers as (N, H, W, 3) uint8 pixels."""
+        """Return the frames with these sorted numbers as uint8 pixels (N, H, W, 3)."""
 
     def _why_inexact(self, file: MediaFile) -> str | None:
-        """Explain why the library would return wrong frames of this file; None if it would not."""
+        """Return why the library would decode this file incorrectly; None if it would not."""
         if file.index is None or not file.index.names_frames:
             return "its packets cannot be matched to frames"
         if not file.counted.timeline.in_stamp_order:
@@ -109,7 +109,7 @@ class NumberedDecoder(Video):
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:
-        """Turn the library's exceptions into a VideoError that says what to do."""
+        """Convert the library's exceptions to a VideoError that says what to do."""
         try:
             yield
         except self.failures as error:
@@ -118,9 +118,9 @@ class NumberedDecoder(Video):
 
 
 def _starts_anew(file: MediaFile, index: PacketIndex) -> bool:
-    """Whether key frames can be decoded on their own, unlike in H.264 with intra-refresh.
+    """Return whether key frames can be decoded on their own, unlike in H.264 with intra-refresh.
 
-    This is tested by decoding the second key frame of a small file.
+    A small H.264 file is tested by decoding its second key frame; other files are assumed to pass.
     """
     if file.codec.name != "h264" or len(index.keys) < 2 or not file.is_small:
         return True

@@ -1,4 +1,4 @@
-"""The decord decoder, which has been used to read many data sets but is no longer maintained."""
+"""The decord decoder, which is widely used but no longer maintained."""
 
 import os
 from pathlib import Path
@@ -15,10 +15,10 @@ from autox_video.video.decoders.pyav import tells_references
 
 @DECODERS.register("decord")
 class DecordDecoder(NumberedDecoder):
-    """An open clip, decoded by decord.
+    """An open clip that is decoded by decord.
 
-    For large H.264 files with intra-refresh instead of key frames, it silently returns wrong
-    frames; small files of this kind are refused.
+    For large H.264 files with intra-refresh instead of key frames, decord silently returns wrong
+    frames; small files of this kind are rejected.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot return its frames exactly.

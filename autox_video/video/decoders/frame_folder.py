@@ -29,14 +29,14 @@ _LOOK_FOR_END_BYTES = 4096  # some programs append data after the end of the ima
 
 
 class FrameFolder(Video):
-    """An open clip that is a folder of images.
+    """An open clip stored as a folder of images.
 
     Images are ordered by the number at the end of their names and shown at `FRAME_FOLDER_FPS`,
     regardless of gaps in the numbers. All images are rotated upright and scaled to the size of the
     first image.
 
     Raises:
-        VideoError: the folder cannot be read, or contains images of several kinds.
+        VideoError: the folder cannot be read, or does not contain exactly one series of images.
     """
 
     decoder = "pictures"

@@ -1,6 +1,6 @@
 """Convert decoded frames to upright, scaled RGB pixels with correct colours.
 
-Shape legend: H height and W width in pixels, 3 channels RGB.
+Shape letters: H is the height and W the width in pixels; the 3 channels are RGB.
 """
 
 import av
@@ -10,11 +10,11 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from autox_video.video.container.orientation import UPRIGHT, Orientation
 
 WORTH_SCALING = 2.0
-"""Training scales frames down while decoding if they exceed the needed size by this factor."""
+"""In training, frames at least this many times larger than needed are scaled down when decoded."""
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Return (width, height) scaled down to a shorter side of `short_side` px; never scales up."""
+    """Return (width, height), scaled down if the short side is longer than `short_side` px."""
     if short_side is None or min(width, height) <= short_side:
         return width, height
     scale = short_side / min(width, height)
@@ -22,10 +22,11 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
 
 
 class RgbConverter:
-    """Converts frames to RGB and reuses the lookup tables of the last conversion.
+    """Converts frames to RGB, reusing the lookup tables of the previous conversion.
 
-    Uses the file's colour matrix (BT.601, BT.709, BT.2020) and range, or BT.601 and limited range
-    if the file does not specify them. HDR is not tone-mapped. The alpha channel is dropped.
+    The conversion uses the colour matrix (BT.601, BT.709, BT.2020) and range given in the file, or
+    BT.601 and limited range if the file gives none. HDR is not tone-mapped. The alpha channel is
+    dropped.
     """
 
     def __init__(self) -> None:
@@ -40,7 +41,7 @@ class RgbConverter:
         """Return a frame as upright RGB pixels.
 
         Args:
-            frame: a decoded frame of any pixel format.
+            frame: a decoded frame in any pixel format.
             size: target (width, height) before rotation; frames are scaled down by area averaging.
             orientation: orientation of the frame according to the file.
 
@@ -62,7 +63,7 @@ class RgbConverter:
         return orientation.upright(rgb.to_ndarray())
 
     def scale(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Scale (H, W, 3) uint8 pixels to a size (width, height) in the same way as `convert`."""
+        """Scale uint8 pixels (H, W, 3) to a size (width, height) in the same way as `convert`."""
         if (pixels.shape[1], pixels.shape[0]) == size:
             return pixels
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), "rgb24")

@@ -1,4 +1,4 @@
-"""The PyAV decoder, which is always installed and reads every format."""
+"""The PyAV decoder, which is always installed and reads every supported video format."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ _TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
 class _Shown(NamedTuple):
-    """A frame and its display time; the end of the clip is marked by None and infinity."""
+    """A frame and its display time; at the clip's end, the frame is None and the time infinite."""
 
     second: float
     frame: av.VideoFrame | None
@@ -46,12 +46,12 @@ class _Shown(NamedTuple):
 
 
 class _InexactError(Exception):
-    """The decoder does not return the frames that the index lists."""
+    """The frames cannot be decoded exactly with a packet index."""
 
 
 @DECODERS.register("pyav")
 class PyAVDecoder(Video):
-    """An open clip, decoded by PyAV.
+    """An open clip that is decoded by PyAV.
 
     Raises:
         VideoError: the file is unreadable or not a video, or its length or frame size is unknown.
@@ -90,7 +90,7 @@ class PyAVDecoder(Video):
 
     @property
     def _may_seek(self) -> bool:
-        """Whether frames can be reached by the file's own time stamps."""
+        """Whether frames can be reached by seeking to their time stamps."""
         counted = self.file.counted
         is_true = counted is None or counted.timeline.follows_stamps
         return self.file.is_seekable and not self.file.is_small and is_true
@@ -138,7 +138,7 @@ class PyAVDecoder(Video):
                 self.file.counted.orientation = self._orientation
 
     def _frames(self, wanted: np.ndarray) -> Iterator[tuple[Sequence[int], av.VideoFrame]]:
-        """Yield pairs (places, frame) for all times; a place may be yielded more than once."""
+        """Yield (indices into `wanted`, frame) for all times; an index may occur more than once."""
         for start, stop in self._groups(wanted):
             try:
                 for places, frame in self._picked_frames(wanted[start:stop]):
@@ -148,7 +148,7 @@ class PyAVDecoder(Video):
                     yield range(start + first, start + end), frame
 
     def _groups(self, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Yield the ranges (start, stop) of times to read together; small files have only one."""
+        """Yield ranges (start, stop) of times to decode together; a small file has only one."""
         start = 0
         for stop in range(1, len(wanted) + 1):
             is_far = stop < len(wanted) and (
@@ -177,7 +177,7 @@ class PyAVDecoder(Video):
         return self._indexed_frames(index, timeline, wanted, packets.__getitem__)
 
     def _window(self, wanted: np.ndarray) -> list[av.Packet]:
-        """Return the packets of a large file that the frames at the `wanted` times need."""
+        """Return the packets of a large file that must be decoded for the `wanted` times."""
         self._find_origin()
         first, last = self._origin + wanted[[0, -1]] / self.file.tick_sec
         for back_sec in _SEEK_BACK_SEC:
@@ -233,7 +233,7 @@ class PyAVDecoder(Video):
     def _run(
         self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
     ) -> Iterator[av.VideoFrame]:
-        """Decode a range of packets, skipping frames that are neither wanted nor referenced."""
+        """Decode a range of packets, skipping frames that are neither chosen nor referenced."""
         codec, skips = self.file.codec, tells_references(self.file.codec)
         for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
@@ -262,7 +262,7 @@ class PyAVDecoder(Video):
             before = shown
 
     def _check_hole(self, before: _Shown | None, after: _Shown, second: float) -> None:
-        """Raise VideoError if the frames around a time are too far away to replace its frame."""
+        """Raise VideoError if an undecodable frame's neighbours are too far away to replace it."""
         if before is None:
             is_unknown = after.second > _HOLE_SEC  # otherwise, the first good frame is used
         else:
@@ -295,10 +295,10 @@ class PyAVDecoder(Video):
         return StampClock(self.file.tick_sec, self.file.nominal_fps, self._origin)
 
     def _shown_from_key_frame(self, second: float, back_sec: float) -> Iterator[_Shown] | None:
-        """Return the frames that start with the last key frame before `second` - `back_sec`.
+        """Return the frames, starting with the last key frame at or before `second` - `back_sec`.
 
-        The result is None if the seek fails. Frames shown before the key frame are skipped, as they
-        may depend on frames that were not read.
+        The result is None if the seek fails. Frames displayed before the key frame are skipped,
+        because they may depend on frames that were not read.
         """
         target = self._origin + max(second - back_sec, 0.0) / self.file.tick_sec
         try:
@@ -335,7 +335,7 @@ class PyAVDecoder(Video):
         yield _Shown(math.inf, None, hole or cut_off)
 
     def _decoded(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame | None]:
-        """Yield the decoded frames in display order, and None where decoding failed."""
+        """Yield the decoded frames in display order, and None wherever decoding failed."""
         for number, packet in enumerate(packets):
             yield from self.file.decode(packet, number)
         if self.file.read_failed:
@@ -344,7 +344,7 @@ class PyAVDecoder(Video):
 
 
 def _index_of(packets: list[av.Packet]) -> PacketIndex:
-    """Return the index of packets that start with a key frame."""
+    """Return an index of consecutive packets, the first of which contains a key frame."""
     if any(packet.is_corrupt for packet in packets):
         raise _InexactError
     stamps = [packet.pts for packet in packets]
@@ -363,7 +363,7 @@ def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
 
 
 def tells_references(codec: av.VideoCodecContext) -> bool:
-    """Whether the frame headers of a codec say whether other frames depend on a frame."""
+    """Return whether a codec's frame headers tell if other frames depend on the frame."""
     if codec.name != "hevc":
         return codec.name in _TELLS_REFERENCES
     # HEVC does so if it has a single temporal layer; the configuration record gives their number.

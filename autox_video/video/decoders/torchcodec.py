@@ -12,10 +12,10 @@ from autox_video.video.decoders.by_frame_number import NumberedDecoder
 
 @DECODERS.register("torchcodec")
 class TorchCodecDecoder(NumberedDecoder):
-    """An open clip, decoded by torchcodec.
+    """An open clip that is decoded by torchcodec.
 
-    For large H.264 files with intra-refresh instead of key frames, it silently returns wrong
-    frames; small files of this kind are refused.
+    For large H.264 files with intra-refresh instead of key frames, torchcodec silently returns
+    wrong frames; small files of this kind are rejected.
 
     Raises:
         VideoError: the file is not a video, or this decoder cannot return its frames exactly.
@@ -45,7 +45,7 @@ class TorchCodecDecoder(NumberedDecoder):
 
     @classmethod
     def why_not_usable(cls) -> str | None:
-        """Explain why torchcodec finds no FFmpeg that it supports."""
+        """Return why torchcodec finds no FFmpeg version that it supports; None if it finds one."""
         try:
             from torchcodec.decoders import VideoDecoder
 

@@ -1,4 +1,4 @@
-"""Recognise files that are not videos by their names and first bytes."""
+"""Recognise files that are not videos from their names and first bytes."""
 
 import re
 from pathlib import Path
@@ -74,7 +74,7 @@ _TEXTS = (
 
 
 def is_animated_webp(path: Path) -> bool:
-    """Whether a file is an animated WebP, which FFmpeg does not read."""
+    """Return whether a file is an animated WebP, which FFmpeg cannot read."""
     try:
         with path.open("rb") as file:
             head = file.read(21)
@@ -86,7 +86,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def why_no_video(path: Path) -> str | None:
-    """Describe a file that cannot be read as a video; None if its type is unknown."""
+    """Return a description of a file that is not a video; None if the file's type is unknown."""
     what = _what_it_looks_like(path)
     if what is None:
         return None
@@ -114,7 +114,7 @@ def _what_it_looks_like(path: Path) -> str | None:
 
 
 def _what_mp4(path: Path) -> str | None:
-    """Describe an MP4 file without an index (moov box); None if it has an index."""
+    """Return a description of an MP4 file without an index (moov box); None if it has an index."""
     kinds, place = set(), 0
     with path.open("rb") as file:
         while len(header := file.read(16)) >= 8 and len(kinds) < _MOST_KINDS:
@@ -133,7 +133,7 @@ def _what_mp4(path: Path) -> str | None:
 
 
 def _what_text(head: bytes) -> str | None:
-    """Describe the kind of text in the first bytes of a file; None if they are not text."""
+    """Return a description of the text at the start of a file; None if it is not text."""
     try:
         is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
         text = head.decode("utf-16" if is_wide else "utf-8-sig")

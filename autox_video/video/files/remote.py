@@ -30,10 +30,10 @@ _PACKAGES = {
 }
 _WEB = ("http", "https")
 RETRY_AFTER_SEC = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Waits before each retry after a broken connection, a minute in total to survive an outage."""
+"""Seconds to wait before each retry after a broken connection; a minute in total."""
 
 GIVEN_UP, RETRIES_THEN = 3, 3
-"""After GIVEN_UP consecutive requests have failed, each request gets only RETRIES_THEN retries."""
+"""After GIVEN_UP consecutive failed requests, a request is retried only RETRIES_THEN times."""
 
 _CONNECT_SEC, _SILENCE_SEC = 30, 60
 # Exceptions of these packages that are not OSErrors. Modules that are not loaded are skipped.
@@ -49,7 +49,7 @@ _Result = TypeVar("_Result")
 
 
 class RemoteFault(Exception):  # noqa: N818 (callers turn it into an error with a location)
-    """A URL cannot be read; the message is a clause that does not name the URL."""
+    """A URL cannot be read; the message is a clause with the reason and does not name the URL."""
 
     def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ class RemoteFault(Exception):  # noqa: N818 (callers turn it into an error with 
 
 
 def is_remote(place: str | os.PathLike) -> bool:
-    """Whether `place` is a URL rather than a local path."""
+    """Return whether `place` is a URL rather than a local path."""
     return isinstance(place, str) and "://" in place and _SCHEME.match(place) is not None
 
 
@@ -89,7 +89,7 @@ def sibling(place: str | os.PathLike, name: str) -> str:
 
 
 def is_file(place: str | os.PathLike) -> bool:
-    """Whether a file exists at a path or URL.
+    """Return whether a file exists at a path or URL.
 
     Raises:
         RemoteFault: the URL cannot be reached.
@@ -119,9 +119,9 @@ def read_bytes(address: str) -> bytes:
 
 
 def find_files(address: str) -> Iterator[str]:
-    """Yield the path, relative to the URL, of every file under a URL.
+    """Yield the path of every file under a URL, relative to the URL.
 
-    A web server must list its folders. Links that lead out of the folder are ignored.
+    A web server must provide folder listings. Links that lead out of the folder are ignored.
 
     Raises:
         RemoteFault: the URL cannot be listed.
@@ -155,7 +155,7 @@ def _download_once(files: Any, path: str, target: Path) -> None:
 
 
 def filesystem(address: str) -> tuple[Any, str]:
-    """Return fsspec's file system for a URL, and the path of the file in it.
+    """Return the fsspec file system for a URL, and the path of the file in that file system.
 
     Raises:
         InstallError: the package for this kind of URL is missing.
@@ -185,18 +185,18 @@ def _options(scheme: str) -> dict[str, Any]:
 
 
 class _Patience:
-    """The number of retries, which depends on how earlier requests ended."""
+    """Decides how often to retry a request, depending on whether earlier requests were answered."""
 
     def __init__(self) -> None:
         self._given_up = 0
 
     def waits(self) -> tuple[float | None, ...]:
-        """Return the seconds to wait after each attempt, with None after the last attempt."""
+        """Return the seconds to wait after each attempt; the last attempt's entry is None."""
         retries = RETRIES_THEN if self._given_up >= GIVEN_UP else None
         return (*RETRY_AFTER_SEC[:retries], None)
 
     def note(self, *, is_answered: bool) -> None:
-        """Record whether the server answered, even with a refusal."""
+        """Record whether the server answered a request; a refusal is also an answer."""
         self._given_up = 0 if is_answered else self._given_up + 1
 
 
@@ -204,7 +204,7 @@ _patience = _Patience()
 
 
 def _persist(action: Callable[[], _Result]) -> _Result:
-    """Run a network operation, retrying if the connection breaks."""
+    """Run a network operation, and retry if the connection breaks."""
     for wait_sec in _patience.waits():
         try:
             result = action()

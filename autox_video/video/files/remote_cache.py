@@ -16,7 +16,7 @@ def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
     """Return the local path of a clip, downloading a remote clip on first use.
 
     Safe to call from several processes and threads. Remote clips are assumed never to change. The
-    cache may remove the file again when other clips are downloaded, so open it soon.
+    cache may remove the file again when other clips are downloaded, so open the file soon.
 
     Args:
         address: a path, which is returned unchanged, or a URL such as s3://bucket/clip.mp4.
@@ -35,7 +35,7 @@ def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
 
 
 class RemoteCache:
-    """A folder of downloaded clips that several processes may share."""
+    """A cache folder of downloaded clips, which several processes may share."""
 
     def __init__(self, remote_cache: str) -> None:
         if remote_cache == AUTO:

@@ -58,7 +58,7 @@ _TEXT_NAMES = frozenset(
 
 
 def split_suffix(name: str) -> tuple[str, str]:
-    """Return a file's stem, and its suffix in lower case including the dot.
+    """Return a file name's stem and its lower-case suffix, including the dot.
 
     Trailing spaces and dots, left over from manual renaming, are ignored.
     """
@@ -67,21 +67,21 @@ def split_suffix(name: str) -> tuple[str, str]:
 
 
 def is_video(name: str) -> bool:
-    """Whether a file name has the suffix of a video."""
+    """Return whether a file name has a video suffix."""
     return split_suffix(name)[1] in VIDEO_SUFFIXES
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden or belongs to the operating system."""
+    """Return whether a file or folder is hidden or belongs to the operating system."""
     return name.startswith(".") or name.lower() in _NOT_DATA
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file name is that of a file that accompanies clips but is not itself a clip."""
+    """Return whether a file, judging by its name, accompanies clips but is not itself a clip."""
     stem, suffix = split_suffix(name)
     return suffix in SIDECAR_SUFFIXES if suffix else stem.lower() in _TEXT_NAMES
 
 
 def is_list(name: str) -> bool:
-    """Whether a file may be a list of clips, judging by its suffix."""
+    """Return whether a file may be a list of clips, judging by its suffix."""
     return split_suffix(name)[1] in (".csv", ".json", ".jsonl", ".tsv", ".txt")

@@ -11,13 +11,13 @@ import av
 from autox_video.video.files.file_kinds import UNFINISHED, why_no_video
 
 FALLBACK_FPS = 25.0
-"""Frame rate of a file without a stated frame rate; FFmpeg's default for raw streams."""
+"""Frame rate assumed for a file that states none; also FFmpeg's default for raw streams."""
 
 MIN_FPS, MAX_FPS = 1 / 3601, 100_001.0
 """Range of frame rates that are accepted from time stamps, wide enough for high-speed cameras."""
 
 USUAL_FPS = (0.05, 1000.0)
-"""Frame rates outside this range are reported as unusual, and are not accepted if guessed."""
+"""Frame rates outside this range are reported as unusual, and guesses outside it are ignored."""
 
 PICTURE_NAME = re.compile(
     r"(?P<prefix>.*?)(?P<number>\d{1,18})(?P<suffix>\.(?:jpe?g|png|bmp|webp|tiff?))", re.IGNORECASE
@@ -26,7 +26,7 @@ PICTURE_NAME = re.compile(
 
 
 def is_frame_folder(path: str | Path) -> bool:
-    """Whether a path is a folder that contains numbered images and no subfolders."""
+    """Return whether a path is a folder that contains numbered images and no subfolders."""
     try:
         with os.scandir(path) as entries:
             found = False
@@ -40,7 +40,7 @@ def is_frame_folder(path: str | Path) -> bool:
 
 
 def plausible_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
-    """Return the header's average frame rate, or the first plausible guess if it is implausible."""
+    """Return the average frame rate if plausible, else the first plausible guess or a default."""
     if average and MIN_FPS <= average <= MAX_FPS:
         return float(average)
     for rate in guesses:
@@ -50,7 +50,7 @@ def plausible_fps(average: Fraction | None, *guesses: Fraction | None) -> float:
 
 
 def why_not_a_file(path: Path) -> str | None:
-    """Explain why a decoder cannot open a path as a file; None if it can."""
+    """Return why a path cannot be opened as a video file; None if it can be opened."""
     if path.suffix.lower() in UNFINISHED:
         return f"this is an unfinished download ({path.suffix} file)"
     try:
@@ -69,7 +69,7 @@ def why_not_a_file(path: Path) -> str | None:
 
 
 def _where_it_leads(path: Path) -> str:
-    """Explain why there is no file at a path."""
+    """Return the reason why there is no file at a path."""
     if not path.is_symlink():
         return "there is no such file"
     target = str(path.readlink())
@@ -79,7 +79,7 @@ def _where_it_leads(path: Path) -> str:
 
 
 def why_not_open(path: Path, error: av.error.FFmpegError) -> str:
-    """Explain why FFmpeg could not open a file."""
+    """Return the reason why FFmpeg could not open a file."""
     if isinstance(error, av.error.InvalidDataError):
         return why_no_video(path) or "this is not a video, or its header is damaged or cut off"
     return f"it cannot be opened ({error.strerror or error})"
