@@ -1,1 +1,1 @@
-"""Errors, file writing, console output and durations; these modules need no other package."""
+"""Errors, file writing, console output and durations; this package imports no other subpackage."""

@@ -136,7 +136,7 @@ class DiskCache:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the lock with this name while the `with` block runs; raises OSError."""
+        """Hold the lock with this name while the `with` block runs; may raise OSError."""
         (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".locks" / name, "a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

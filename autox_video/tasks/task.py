@@ -71,7 +71,7 @@ class Task(ABC):
 
     @abstractmethod
     def outputs(self, logits: Tensor, views: int) -> Tensor:
-        """Return the outputs of clips (N, K) from the logits of their views (N * V, K)."""
+        """Return the outputs (N, K) of clips from the logits (N*V, K) of their views."""
 
     @abstractmethod
     def mean_output(self, outputs: np.ndarray, weights: np.ndarray) -> np.ndarray:

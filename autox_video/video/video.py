@@ -57,7 +57,7 @@ class Video(ABC):
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         """Yield (places, pixels) for each frame: indices into `wanted`, and the frame's pixels.
 
-        If a place is yielded more than once, the last frame counts.
+        If an index is yielded more than once, the last frame yielded for that index is used.
 
         Args:
             wanted: sorted times (T,) in seconds, >= 0.

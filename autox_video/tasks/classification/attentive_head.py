@@ -60,7 +60,7 @@ def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
         place: position biases (M, N), which are added to the attention logits.
 
     Returns:
-        Features (B, (1 + M) * C).
+        Features (B, (1 + M)*C), one vector per clip.
     """
     cells = tokens[:, 1:]
     weights = (torch.einsum("mc,bnc->bmn", query, cells) + place).softmax(-1)

@@ -1,4 +1,4 @@
-"""Read the header, the true length and the packets of a video file."""
+"""Read the header and the packets of a video file, and determine the file's true length."""
 
 from collections.abc import Iterator
 from fractions import Fraction

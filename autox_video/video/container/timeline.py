@@ -1,6 +1,6 @@
 """Compute a clip's timeline, the times at which its frames are on screen, from its time stamps.
 
-The timeline determines a clip's length and sampling times, and all decoders follow it. Plausible
+The timeline determines a clip's length and sampling times, and is used by all decoders. Plausible
 time stamps are used exactly, so clips with a variable or very low frame rate, such as webcam videos
 and screen recordings, keep their true timing. Faulty time stamps are repaired. Repairs and unusual
 time stamps are reported.

@@ -97,7 +97,7 @@ class NumberedDecoder(Video):
         expected = self._pyav.orientation.size(codec.width, codec.height)
         if found != expected:
             sizes = f"{found[0]}x{found[1]} instead of {expected[0]}x{expected[1]}"
-            raise self._refusal(f"its frames have {sizes} pixels")
+            raise self._refusal(f"its frame size is {sizes}")
 
     def _scaled(self, pixels: np.ndarray, short_side: int | None) -> np.ndarray:
         return self._converter.scale(pixels, scaled_size(*self.size, short_side))

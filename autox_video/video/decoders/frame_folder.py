@@ -79,7 +79,9 @@ class FrameFolder(Video):
         try:
             names = sorted(entry.name for entry in self.path.iterdir())
         except OSError as error:
-            raise VideoError(f"{self.path}: it cannot be read ({error.strerror}).") from error
+            raise VideoError(
+                f"{self.path}: the folder cannot be read ({error.strerror})."
+            ) from error
         for name in names:
             match = PICTURE_NAME.fullmatch(name)
             if match:

@@ -1,4 +1,4 @@
-"""Recognise files that are not videos from their names and first bytes."""
+"""Recognise non-video files by their names and first bytes."""
 
 import re
 from pathlib import Path

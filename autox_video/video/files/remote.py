@@ -82,7 +82,7 @@ def _is_web(address: str | os.PathLike) -> bool:
 
 
 def sibling(place: str | os.PathLike, name: str) -> str:
-    """Return the path or URL of the file `name` in the folder of `place`."""
+    """Return the path or URL of the file `name` in the same folder as `place`."""
     if is_remote(place):
         return f"{str(place).rpartition('/')[0]}/{name}"
     return os.path.join(os.path.dirname(place), name)
@@ -159,7 +159,7 @@ def filesystem(address: str) -> tuple[Any, str]:
 
     Raises:
         InstallError: the package for this kind of URL is missing.
-        RemoteFault: the scheme is unknown.
+        RemoteFault: the scheme of the URL is not supported.
     """
     import fsspec
 
