@@ -47,7 +47,7 @@ class AutoXVideo:
             overrides: overrides as on the command line, such as `epoch=10`.
 
         Raises:
-            ConfigError: the config or an override is wrong; there is one sentence per problem.
+            ConfigError: the config or an override is wrong; there is one message per problem.
         """
         config = cfg_file if isinstance(cfg_file, str | Mapping) else Path(cfg_file)
         settings = load_settings(config, overrides, _with_plan)
@@ -80,8 +80,8 @@ class AutoXVideo:
     ) -> dict[str, Any] | None:
         """Train, or resume the run in `work_dir`.
 
-        Arguments are remembered for later calls. None, or -1 as in the original AutoX_video, keeps
-        an earlier value.
+        Arguments are remembered for later calls. An argument of None, or of -1 as in the original
+        AutoX_video, leaves an earlier value unchanged.
 
         Args:
             data_root: folder of the clips, with one sub-folder per class unless lists are given.
@@ -98,9 +98,9 @@ class AutoXVideo:
             **others: any other key of the config.
 
         Returns:
-            The best validation metrics, or None if nothing was evaluated. `headline` is the score
-            to report, with its 95% interval, the number of clips, and how it was measured, which
-            is by cross-validation if there are fewer than 30 validation clips.
+            The best validation metrics, or None if nothing was evaluated. The entry `headline` is
+            the score to report, with its 95% interval, the number of clips and how the score was
+            measured. With fewer than 30 validation clips, the score is cross-validated if possible.
 
         Raises:
             Stopped: a signal stopped the run, and everything is saved.
@@ -232,6 +232,6 @@ def _say_if_alone(settings: Settings, command: str) -> None:
     count = process_count(settings.gpus, settings.device, only_probes=probes)
     if count > 1:
         complain(
-            f"Called from Python, one process does all the work; {count} could share it: use "
-            f"`autox-video {command}` with these settings."
+            f"In a call from Python, one process does all the work; {count} could share it if "
+            f"you use the command `autox-video {command}` instead."
         )

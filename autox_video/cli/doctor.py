@@ -34,10 +34,10 @@ IMPORTED = (
     *("numpy", "yaml", "rich", "pydantic", "einops", "av"),
     *("torch", "torchvision", "timm", "cv2", "mmengine", "mmcv"),
 )
-"""Modules of the required packages, in order of dependency."""
+"""Modules of the required packages, in the order of their dependencies."""
 
 Row = tuple[str, str]
-"""The item that was checked, and the finding."""
+"""The item that was checked, and the result."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,7 +146,8 @@ def describe_decoders(problems: list[str]) -> list[Row]:
             # torchcodec can be imported without the libraries it needs; our module for it needs av.
             ours, failure = _try_import("autox_video.video.decoders.torchcodec")
             failure = ours.why_no_libraries() if ours else failure
-        rows.append((decoder, f"not usable (optional): {failure}" if failure else "usable"))
+        why = f"not usable (needed only for decoder={decoder}): {failure}"
+        rows.append((decoder, why if failure else "usable"))
     return rows
 
 

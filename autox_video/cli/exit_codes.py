@@ -1,4 +1,4 @@
-"""Exit codes of the commands, stop signals, and failures of one of several processes.
+"""Handle exit codes, stop signals, and failures of one of several processes.
 
 The exit code is 0 for success, 2 for an error that the user can fix, 130 for Ctrl-C, 143 for
 SIGTERM or SIGUSR1, 129 if the terminal was closed, and 1, with a traceback, for a bug in this
@@ -72,7 +72,7 @@ def say_stopped(sentence: str) -> None:
 def end(code: int) -> int:
     """Leave the group of processes, and return the exit code.
 
-    The other processes are waited for only after success.
+    Only after success does the process wait for the other processes.
     """
     if not processes.joined():
         return code

@@ -1,7 +1,7 @@
-"""torchrun with the exit codes of this package and without tracebacks, for the dist scripts.
+"""Run torchrun for the dist scripts, with the exit codes of this package and without tracebacks.
 
-Each process reports its own error; torchrun would add fifty lines and always exit with 1. The
-options are those of torchrun.
+Each process reports its own error; torchrun would add fifty lines and always exit with 1. All
+options of torchrun are accepted.
 """
 
 import logging
@@ -54,7 +54,7 @@ def _run(options) -> int:
     except RendezvousError as error:
         complain(
             f"The machines could not connect at {options.rdzv_endpoint} ({error}). Run the same "
-            "command on each, and check that each can reach that address."
+            "command on each machine, and check that all machines can reach this address."
         )
         return 2
     return 0

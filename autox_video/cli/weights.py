@@ -15,7 +15,7 @@ def run(options: argparse.Namespace) -> int:
     """Print all known weight files, the best first."""
     from autox_video.backbones.weights.known_weights import KNOWN_FILES
 
-    say("Files to put into ./checkpoints; training starts from the first that is there:")
+    say("Files to put into ./checkpoints; training starts from the first file that exists:")
     for known in KNOWN_FILES:
         say()
         say(f"{known.backbone}: {known.source}, top-1 {known.top1:g}%, {known.size_mib} MiB")

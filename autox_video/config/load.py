@@ -45,7 +45,7 @@ _CALLED_ELSEWHERE = {
     "workers": "num_workers",
 }
 OTHER_NAMES = {name: key for key, names in _CALLED_ELSEWHERE.items() for name in names.split()}
-"""Names that other tools use for our keys, too different to be found by similar spelling."""
+"""Names in other tools that differ too much from our keys to be matched by similar spelling."""
 
 COMMAND_LINE = "command line"
 _FIELDS = Settings.model_fields

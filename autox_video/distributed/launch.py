@@ -1,6 +1,6 @@
 """Start one process per GPU, or as many processes as `gpus` requests, and wait for them.
 
-This lets `python autotrain.py` use the whole machine. Each process runs the same command and reads
+`python autotrain.py` can thus use the whole machine. Each process runs the same command and reads
 its rank from the environment, as under torchrun. torchrun kills the other processes half a minute
 after one process has ended. This launcher instead waits for a process that is still saving, ends
 all processes at a second signal, and reports which process failed and how. torch is imported only
@@ -41,7 +41,7 @@ STARTS_AT_MOST = 8
 LEAVING_SEC = 15.0
 """Time that the other processes have to end by themselves after a process has failed."""
 SAVING_SEC = 600.0
-"""Time to end after a signal has stopped a process; others may be writing large checkpoints."""
+"""Time that the other processes have to save large checkpoints after a signal stopped a process."""
 AT_ONCE_SEC = 5.0
 """Time that the processes have to end after a second signal."""
 SAME_SIGNAL_SEC = 0.2

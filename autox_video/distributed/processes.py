@@ -80,8 +80,8 @@ def current() -> Processes:
         tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
         if tasks != "1" and "SLURM_PROCID" in os.environ:
             raise ConfigError(
-                f"srun has started {tasks} independent processes. Start one per machine, which "
-                "starts the others: srun --ntasks-per-node=1 dist_train.sh N."
+                f"srun has started {tasks} independent processes. Start a single process on each "
+                "machine, which then starts the others: srun --ntasks-per-node=1 dist_train.sh N."
             )
         return Processes()
     size = _number("WORLD_SIZE")
@@ -272,9 +272,9 @@ def _exit_code_of(error: BaseException) -> int:
 
 
 def may_complain() -> bool:
-    """Return whether this process may report why all processes end; only the first to ask may.
+    """Return whether this process may report why all processes end; only the first that asks may.
 
-    Before the processes are connected, one process on each machine may report it.
+    Before the processes are connected, one process on each machine may report a reason.
     """
     if _store is None:
         # This works even if other environment variables are wrong.
@@ -298,8 +298,8 @@ def lost_others(error: BaseException) -> bool:
 def end_as_lost(error: BaseException) -> int:
     """Report a lost connection to the other processes and return the exit code.
 
-    Under `launch`, the message is sent to the launcher, which prints it if no process failed by
-    itself. Otherwise, the first process that calls `may_complain` prints it.
+    Under `launch`, the launcher receives the message, and prints it if no process failed by itself.
+    Without `launch`, the first process that calls `may_complain` prints the message.
     """
     me = current()
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]

@@ -13,7 +13,7 @@ from autox_video.tasks.task import Label, Task
 
 COLUMNS = ("path", "start", "end", "label", "predicted", "score")
 FEWEST_CONFUSED = 2
-"""Smallest number of clips for which a confusion is shown, if there are more mistakes in total."""
+"""Smallest number of clips of a confusion that is shown, unless there are hardly any mistakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """How many clips belong to a class, how many are predicted as it, and how many are both."""
+    """Number of clips of a class, of clips predicted as this class, and of correct predictions."""
 
     label: int
     clips: int

@@ -35,7 +35,7 @@ class Prediction:
     scores: tuple[float, ...] | None
     """The probability of each class; None if the clip could not be read."""
     error: str | None = None
-    """The reason why the clip could not be read, if so."""
+    """Why the clip could not be read; None if it was read."""
     segment: tuple[float, float] | None = None
     """Start and end of the clip in its video, in seconds; None for the whole video."""
     seen: float = 1.0
@@ -168,8 +168,8 @@ def _clip(record: Mapping[str, Any]) -> tuple:
 def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
     """Copy results that are about to be replaced to another name, unless the test is the same.
 
-    The list of mistakes that belongs to them is moved along with them, or is removed if the results
-    need not be kept.
+    The list of mistakes of these results gets a new name too. If the results need not be kept, the
+    list is removed.
 
     Args:
         path: the file to which `content` is about to be written.
@@ -211,14 +211,14 @@ def mistakes_file(results_file: Path) -> Path:
 
 
 def _is_same_test(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
-    """Return whether both tests have the same weights and clips; old results lack data_root."""
+    """Return whether two tests have the same weights and clips; older results lack data_root."""
     if _test_of(before) != _test_of(now):
         return False
     return before.get("data_root", now["data_root"]) == now["data_root"]
 
 
 def _test_of(content: Mapping[str, Any] | None) -> object:
-    """Return the weights, decoder and clips of a results.json; an unequal object if invalid."""
+    """Return what identifies a test; an object unequal to all others for an invalid file."""
     try:
         clips = [(p["video"], p.get("start"), p.get("end")) for p in content["predictions"]]
         return content["checkpoint_sha256"], content["decoder"], clips

@@ -21,7 +21,7 @@ from autox_video.video.files.remote import is_remote
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The properties of the model to test on which the choice of clips depends."""
+    """The properties of the tested model that determine which clips are tested."""
 
     classes: tuple[str, ...]
     data_root: str
@@ -41,7 +41,7 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
         whole_folder: whether to test every video in data_root, without labels.
 
     Raises:
-        ListingError: the clips cannot be listed; the error has every problem found.
+        ListingError: the clips cannot be listed; the error lists all problems.
         ConfigError: the settings do not specify any clips to test.
     """
     root = settings.data_root

@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROJECT = "autox-video"
 OPTIONAL = frozenset({"decord"})
-"""Requirements of mmaction2 that this project does not need; decord is a second decoder."""
+"""Requirements that are not reported if they are missing: decord is needed only by its decoder."""
 _FORKS = {
     "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmengine": ("mmengine", "mmengine-lite"),

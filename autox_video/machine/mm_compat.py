@@ -1,8 +1,8 @@
 """Import mmaction2, mmengine and mmcv with all the workarounds that they need.
 
 The first import of any of these packages runs this module (see `mm_import`), which also imports
-`models`, `datasets` and `evaluation` of `mmaction`. If that fails, an InstallError explains why and
-what to do. Each workaround has a test that fails once the workaround is no longer needed.
+`models`, `datasets` and `evaluation` of `mmaction`. If an import fails, an InstallError explains
+why and what to do. Each workaround has a test that fails once the workaround is no longer needed.
 """
 
 import importlib

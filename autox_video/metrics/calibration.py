@@ -2,10 +2,10 @@
 
 Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2)
 is the softmax of logits / T, which does not change the order of the classes. With few clips the
-maximum-likelihood T is mostly chance and can make probabilities worse. So T is the value closest to
-1 that the clips do not reject (95% likelihood-ratio test). For few clips T is 1, and for many it is
-close to the maximum-likelihood value. T is used only if neither the loss nor the calibration error
-gets worse in cross-validation over the same clips.
+maximum-likelihood T is mostly chance and can make probabilities worse. T is therefore the
+value closest to 1 that the clips do not reject (95% likelihood-ratio test). For few clips T is 1,
+and for many clips T is close to the maximum-likelihood value. T is used only if neither the loss
+nor the calibration error gets worse in cross-validation over the same clips.
 
 Adding a constant to all logits of a clip changes nothing here, so log-probabilities can be used as
 logits.
@@ -42,7 +42,7 @@ FEW_TO_FIT = 1000
 def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the expected calibration error, 0 to 1, in 15 bins of equal width (Guo et al. 2017).
 
-    It is the mean of |accuracy - mean confidence| over bins, weighted by the number of clips.
+    The error is the mean of |accuracy - mean confidence| over the bins, weighted by their clips.
 
     Args:
         scores: (N, K) probabilities, N >= 1.
@@ -67,7 +67,7 @@ def likeliest_temperature(
 ) -> float:
     """Return the most likely temperature under a weak prior (log T is normal with mean 0).
 
-    It is used for the calibrated loss; for probabilities see `fit_temperature`.
+    This temperature is for the calibrated loss; for probabilities, see `fit_temperature`.
 
     Args:
         logits: (N, K) or (R, N, K), N >= 1.
@@ -83,10 +83,11 @@ def fit_temperature(
 ) -> float:
     """Return the temperature closest to 1 that the clips do not reject.
 
-    That is 1 if the 95% likelihood interval of T contains 1, else the end of the interval that is
-    closer to 1. The interval shrinks with the square root of the number of clips. Since a few
-    confident mistakes can lead to a large T, T is limited to the value at which the mean confidence
-    is as far from the 99% interval of the accuracy as it is without a temperature.
+    The result is 1 if the 95% likelihood interval of T contains 1, and otherwise the end of the
+    interval that is closer to 1. The width of the interval is inversely proportional to the square
+    root of the number of clips. Since a few confident mistakes can lead to a large T, T is limited
+    to the value at which the mean confidence is as far from the 99% interval of the accuracy as
+    without a temperature.
 
     Args:
         logits, labels, weights: as in `likeliest_temperature`.
@@ -237,7 +238,7 @@ class OutOfFold:
     """Whether the models were trained on other clips of each clip's class, (N,)."""
 
     def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
-        """Return predictions of M other clips, logits (M, K) and labels (M,), followed by these."""
+        """Return predictions of M other clips, logits (M, K) and labels (M,), and then these."""
         repeated = np.broadcast_to(logits, (len(self.logits), *logits.shape))
         known = np.isin(labels, self.labels[self.learnt])
         return OutOfFold(
@@ -250,8 +251,9 @@ class OutOfFold:
         """Return the calibration entries of an evaluation and the number of clips used.
 
         Clips of a class without other training clips are always misclassified out of fold, but the
-        model trained on all clips may get them right, so they are left out. The remaining clips are
-        easier than average, so a temperature below 1 is used only if all clips support it.
+        model trained on all clips may classify them correctly, so such clips are left out. The
+        remaining clips are easier than average, so a temperature below 1 is used only if all clips
+        support it.
 
         Args:
             balanced: whether all classes count equally.
@@ -284,14 +286,14 @@ def calibration_figures(
 ) -> dict[str, float]:
     """Return the temperature, the ECE without and with it, and the calibrated loss.
 
-    The calibrated loss is the loss of the validation clips at their most likely temperature. It
-    is used to rank weights, whatever temperature is chosen.
+    The calibrated loss is the loss of the validation clips at their most likely temperature. This
+    loss is used to rank weights, regardless of which temperature is chosen.
 
     Args:
         logits: (N, K) logits of the validation clips.
         labels: (N,) true classes of the validation clips.
         balanced: whether all classes count equally in the temperature and the loss.
-        in_folds: out-of-fold predictions of other clips, which also fit the temperature;
+        in_folds: out-of-fold predictions of other clips, from which the temperature is also fitted;
             `calibration_clips` is the total number of clips.
 
     Returns:

@@ -8,14 +8,14 @@ import numpy as np
 FEWEST = 4
 """Smallest number of evaluations from which a peak can be found."""
 BEYOND_PEAK = 2
-"""Other plans are tried with this many times the epochs up to the peak, as they may peak later."""
+"""Other plans, which may peak later, get this many times the epochs up to the peak."""
 _AROUND = 3
 
 
 def peak_epoch(evaluations: Sequence[tuple[int, float]], clips: float) -> int | None:
     """Return the epoch of the highest smoothed selection score; None without a clear drop after it.
 
-    A clear drop is larger than the largest standard error of an accuracy on that many clips. Each
+    A clear drop is larger than the largest standard error of an accuracy on `clips` clips. Each
     score is averaged with its two neighbours, since the highest of many scores is mostly luck.
     Therefore the first and the last evaluation cannot be the peak.
 

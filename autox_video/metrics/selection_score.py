@@ -14,8 +14,8 @@ from autox_video.metrics.metric import METRICS
 from autox_video.tasks.task import TASKS, Task
 
 LOSS_SHARE, LEAST_LOSS_SHARE, LARGEST_LOSS = 1.5, 1e-3, 100.0
-"""Weight of the loss if there is a single clip, the minimum of that weight, and the limit at which
-losses are clipped, in nats."""
+"""Weight of the loss for a single clip, smallest weight of the loss, and limit at which losses are
+clipped, in nats."""
 PARTS, REPEATS = 5, 20
 """Folds and repeats for cross-validating a choice of weights."""
 
@@ -85,10 +85,11 @@ def score_of_choice(
 ) -> float | None:
     """Return the cross-validated score, 0 to 1, of choosing the best evaluation.
 
-    The best score of many evaluations on few clips is optimistic. So each fold is scored with the
-    evaluation that is best on the other folds (Tsamardinos et al., "Bootstrapping the out-of-sample
-    predictions for efficient and accurate cross-validation", Machine Learning 107 (2018), section
-    3). Clips of the same recording tend to be right or wrong together, so they share a fold.
+    The best score of many evaluations on few clips is optimistic. Therefore, each fold is scored
+    with the evaluation that is best on the other folds (Tsamardinos et al., "Bootstrapping the
+    out-of-sample predictions for efficient and accurate cross-validation", Machine Learning 107
+    (2018), section 3). Clips of the same recording tend to be right or wrong together, so they
+    share a fold.
 
     Args:
         right: (E, N) whether each clip was classified correctly, E >= 1.
