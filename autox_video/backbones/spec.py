@@ -58,3 +58,10 @@ class BackboneSpec:
     """Mean of the red, green and blue pixel values (0 to 255) for normalisation."""
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """Standard deviation of the red, green and blue pixel values for normalisation."""
+    is_library: bool = False
+    """Whether the class is a `LibraryBackbone`, which also takes `frames` and `side`, the size of
+    the input, and `norm_eval`."""
+    frames: int | None = None
+    """Number of frames that the backbone was built for; None if it takes any number."""
+    span_sec: float | None = None
+    """Seconds of video in a published input clip; None if it is unknown or does not matter."""

@@ -15,6 +15,12 @@ BACKBONES: Registry[Any] = Registry(
         "swin_base": "autox_video.backbones.video_swin.spec",
         "swin_large": "autox_video.backbones.video_swin.spec",
     },
+    families={
+        "timm": "autox_video.backbones.libraries.timm_images",
+        "hf": "autox_video.backbones.libraries.transformers_models",
+        "torchvision": "autox_video.backbones.libraries.torchvision_videos",
+        "mmaction2": "autox_video.backbones.libraries.mmaction2_zoo",
+    },
 )
 LIST_FORMATS: Registry[Any] = Registry(
     "data_format",

@@ -2,7 +2,7 @@
 
 Built-in components are listed by name and module, so that a name can be checked without importing
 anything. Components in a user's module (`custom_imports`) are registered when the module is
-imported.
+imported. A family makes components for names such as `timm:resnet18`, which are too many to list.
 """
 
 import difflib
@@ -22,12 +22,17 @@ class Registry(Generic[Item]):
     Args:
         kind: what messages call a component of this kind, such as `backbone`.
         modules: for each built-in name, the module that is imported on first use to register it.
+        families: for the prefix of each family, the module that registers it in the same way.
     """
 
-    def __init__(self, kind: str, modules: Mapping[str, str]) -> None:
+    def __init__(
+        self, kind: str, modules: Mapping[str, str], families: Mapping[str, str] | None = None
+    ) -> None:
         self.kind = kind
         self._modules = dict(modules)
+        self._families = dict(families or {})
         self._items: dict[str, Item] = {}
+        self._makers: dict[str, Callable[[str], Item]] = {}
 
     def register(self, name: str) -> Callable[[Item], Item]:
         """Return a decorator that registers a component under a name.
@@ -48,12 +53,33 @@ class Registry(Generic[Item]):
 
         return keep
 
+    def register_family(
+        self, prefix: str
+    ) -> Callable[[Callable[[str], Item]], Callable[[str], Item]]:
+        """Return a decorator that registers a function, which makes a family's components.
+
+        The function gets the part of a name after `prefix` and a colon. It raises ConfigError if
+        the family has no such component.
+        """
+
+        def keep(make: Callable[[str], Item]) -> Callable[[str], Item]:
+            self._makers[prefix] = make
+            return make
+
+        return keep
+
+    def family_of(self, name: object) -> str | None:
+        """Return the prefix of the family that a name belongs to, or None."""
+        prefix, colon, rest = str(name).partition(":")
+        return prefix if colon and rest and prefix in self._families else None
+
     def __iter__(self) -> Iterator[str]:
+        """Yield the names that are listed; those of families are not."""
         yield from self._modules
-        yield from (name for name in self._items if name not in self._modules)
+        yield from (n for n in self._items if n not in self._modules and not self.family_of(n))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._modules or name in self._items
+        return name in self._modules or name in self._items or self.family_of(name) is not None
 
     def __getitem__(self, name: str) -> Item:
         """Return the component with this name.
@@ -63,6 +89,9 @@ class Registry(Generic[Item]):
         """
         if name not in self._items and name in self._modules:
             importlib.import_module(self._modules[name])
+        elif name not in self._items and (family := self.family_of(name)):
+            importlib.import_module(self._families[family])
+            self._items[name] = self._makers[family](name.partition(":")[2])
         if name not in self._items:
             raise ConfigError(self.unknown(name))
         return self._items[name]
@@ -71,4 +100,5 @@ class Registry(Generic[Item]):
         """Return an error message for an unknown name, which lists the known names."""
         near = difflib.get_close_matches(name, list(self), 1)
         meant = f" Did you mean {near[0]}?" if near else ""
-        return f"{self.kind}: unknown name {name}; known names: {', '.join(self)}.{meant}"
+        known = [*self, *(f"{family}:NAME" for family in self._families)]
+        return f"{self.kind}: unknown name {name}; known names: {', '.join(known)}.{meant}"

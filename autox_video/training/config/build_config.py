@@ -171,6 +171,7 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
             **spec.config,
             **({"window_size": tuple(plan.window_size)} if spec.window_size else {}),
             **({"frozen_stages": plan.freeze} if plan.freeze else {}),
+            **(_of_library(plan) if spec.is_library else {}),
             "drop_path_rate": plan.drop_path,
             "precision": plan.precision,
             "with_cp": plan.gradient_checkpointing,
@@ -199,6 +200,11 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
             "num_classes": plan.num_classes,
         },
     }
+
+
+def _of_library(plan: Plan) -> dict[str, Any]:
+    size = {"frames": plan.clip_len, "side": plan.resolution}
+    return {**size, "norm_eval": plan.pretrained is not None}
 
 
 def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:

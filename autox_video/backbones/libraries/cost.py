@@ -1,0 +1,62 @@
+"""The cost of a backbone, computed on the meta device, without weights and without real work."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from autox_video.backbones.spec import Size
+
+UNIT: Size = (8, 224, 224)
+"""Clip size that the costs in a BackboneSpec refer to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The size of a backbone and the cost of one clip, as in BackboneSpec."""
+
+    channels: int
+    parameters_millions: float
+    gib_per_clip: float
+    gmacs_per_clip: float
+    stages: int
+
+    def as_fields(self) -> Mapping[str, Any]:
+        """Return the fields of a BackboneSpec."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def cost_of(build: Callable[[], nn.Module], clip: Size) -> Cost:
+    """Return the cost of a backbone.
+
+    Args:
+        build: builds the backbone; it is called on the meta device.
+        clip: native number of frames, height and width.
+    """
+    with torch.device("meta"):
+        backbone = build().train()
+        pixels = torch.zeros(1, 3, *clip)
+    saved: dict[int, int] = {}
+    weights = {p.untyped_storage()._cdata for p in backbone.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            saved[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with FlopCounterMode(display=False) as flops, saved_tensors_hooks(keep, lambda t: t):
+        features = backbone(pixels)
+    size = math.prod(clip) / math.prod(UNIT)
+    return Cost(
+        channels=features.shape[1],
+        parameters_millions=sum(p.numel() for p in backbone.parameters()) / 1e6,
+        gib_per_clip=sum(saved.values()) / 2**30 / size,
+        gmacs_per_clip=flops.get_total_flops() / 2e9 / size,
+        stages=len(backbone.stage_modules()),
+    )

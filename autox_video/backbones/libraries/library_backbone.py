@@ -1,0 +1,190 @@
+"""Base classes for backbones whose network another library defines.
+
+Shape letters: B clips, T frames, H and W height and width, N images, C channels; T', H' and W' are
+the size of the feature map.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from autox_video.backbones.backbone import Backbone
+
+State = dict[str, Tensor]
+NET = "net."
+"""Prefix of the library's tensor names in a backbone's state dict."""
+
+
+class LibraryBackbone(Backbone):
+    """A backbone around a network of another library.
+
+    A subclass builds the network and defines `features`. Mixed precision, freezing, layer-wise
+    decay, activation checkpointing and compiling work for any network that is a chain of blocks.
+
+    Args:
+        net: the library's network, without a classification head.
+        with_cp, precision: see `Backbone`.
+        compile: whether to compile the blocks with torch.compile.
+        frozen_stages: number of leading blocks that are not trained.
+        norm_eval: whether batch norms keep the statistics of the pretrained weights in training.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        with_cp: bool = False,
+        precision: str = "float32",
+        compile: bool = False,
+        frozen_stages: int = 0,
+        norm_eval: bool = False,
+    ) -> None:
+        super().__init__(with_cp=with_cp, precision=precision)
+        self.net, self.norm_eval = net, norm_eval
+        if with_cp:
+            for block in self.blocks():
+                _checkpoint(block)
+        if compile:
+            self.compile_blocks()
+        self.freeze(frozen_stages)
+
+    @abstractmethod
+    def features(self, x: Tensor) -> Tensor:
+        """Return the feature map (B, C, T', H', W') of clips (B, 3, T, H, W)."""
+
+    def own_names(self, state: Mapping[str, Tensor]) -> State:
+        """Return the tensors of a published file by the names in the network.
+
+        Entries that the network does not have, such as a classification head, may remain.
+        """
+        return dict(state)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the feature map (B, C, T', H', W') float32 of clips (B, 3, T, H, W)."""
+        mixes = self.dtype != torch.float32
+        with torch.autocast(x.device.type, self.dtype) if mixes else nullcontext():
+            return self.features(x).float()
+
+    def init_weights(self) -> None:
+        """Keep the library's own initialisation."""
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """Return the network's blocks in forward order."""
+        return (part for part, is_block in chain(self.net) if is_block)
+
+    def stage_modules(self) -> list[list[nn.Module]]:
+        """Return the modules of each stage; a stage is a block with the layers after it.
+
+        The first stage includes all layers before the first block.
+        """
+        stages: list[list[nn.Module]] = [[]]
+        found = False
+        for part, is_block in chain(self.net):
+            if is_block and found:
+                stages.append([])
+            found |= is_block
+            stages[-1].append(part)
+        return stages
+
+    def freeze(self, stages: int) -> None:
+        """Freeze the first stages, and with the first also parameters outside of all modules."""
+        super().freeze(stages)
+        if stages:
+            inside = {p for part, _ in chain(self.net) for p in part.parameters()}
+            for parameter in set(self.net.parameters()) - inside:
+                parameter.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "LibraryBackbone":
+        """Set the training mode; frozen stages and, with `norm_eval`, batch norms stay as is."""
+        super().train(mode)
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def compile_blocks(self) -> None:
+        """Make torch compile each block on first use."""
+        limit = torch._dynamo.config
+        limit.recompile_limit = max(limit.recompile_limit, 64)
+        for block in self.blocks():
+            block.compile(dynamic=False)
+
+
+class FrameBackbone(LibraryBackbone):
+    """A backbone of an image network, which sees each frame by itself.
+
+    The head joins the frames over time: it averages them, or attends to them in their order.
+    """
+
+    @abstractmethod
+    def frame_features(self, images: Tensor) -> Tensor:
+        """Return feature maps (N, C, H', W') of images (N, 3, H, W)."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the feature map (B, C, T, H', W') of clips (B, 3, T, H, W)."""
+        clips, _, frames = x.shape[:3]
+        images = x.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        maps = self.frame_features(images)
+        return maps.unflatten(0, (clips, frames)).transpose(1, 2)
+
+
+def chain(net: nn.Module) -> list[tuple[nn.Module, bool]]:
+    """Return the parts of a network in forward order, and whether each is one of its blocks.
+
+    Blocks are the elements of lists of composite modules. Parts without parameters are left out.
+    """
+    parts: list[tuple[nn.Module, bool]] = []
+    for child in net.children():
+        if _size(child) == 0:
+            continue
+        if _is_list(child):
+            blocks = [part for element in child for part in _elements(element)]
+            parts += [(block, True) for block in blocks if _size(block)]
+        elif _holds_most_in_lists(child):
+            parts += chain(child)
+        else:
+            parts.append((child, False))
+    return parts
+
+
+def _elements(module: nn.Module) -> list[nn.Module]:
+    """Return the elements of a list of composite modules, at any depth, or the module itself."""
+    if not _is_list(module):
+        return [module]
+    return [part for element in module for part in _elements(element)]
+
+
+def _is_list(module: nn.Module) -> bool:
+    """Return whether a module is a list with composite modules, such as the blocks of a stage."""
+    is_list = isinstance(module, (nn.Sequential, nn.ModuleList))
+    return is_list and any(next(child.children(), None) is not None for child in module)
+
+
+def _holds_most_in_lists(module: nn.Module) -> bool:
+    lists = [child for child in module.children() if _is_list(child)]
+    inner = [child for child in module.children() if not _is_list(child)]
+    held = sum(map(_size, lists)) + sum(_size(m) for m in inner if _holds_most_in_lists(m))
+    return 2 * held > _size(module)
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _checkpoint(block: nn.Module) -> None:
+    """Make a block recompute its activations in the backward pass."""
+    forward = block.forward
+
+    def recomputing(*args, **keys):
+        if not torch.is_grad_enabled():
+            return forward(*args, **keys)
+        return checkpoint(partial(forward, **keys), *args, use_reentrant=False)
+
+    block.forward = recomputing

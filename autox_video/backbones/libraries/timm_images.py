@@ -1,0 +1,160 @@
+"""The family `timm:NAME`: every image model of timm, applied to the frames of a clip.
+
+Shape letters: N images, L tokens, C channels, H' and W' rows and columns of the feature map.
+"""
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from autox_video.backbones.libraries.cost import cost_of
+from autox_video.backbones.libraries.library_backbone import FrameBackbone, State
+from autox_video.backbones.spec import BackboneSpec
+from autox_video.config.choices import BACKBONES
+from autox_video.core.errors import ConfigError
+
+FRAMES = 8
+LARGE_MILLIONS = 20
+"""Number of parameters from which dropout and stochastic depth are used."""
+_MERGED = ("token", "map", "")
+"""Values of `global_pool` for which the head does not use the mean of the patch tokens."""
+
+
+@MODELS.register_module()
+class TimmImages(FrameBackbone):
+    """An image model of timm as a backbone for clips.
+
+    If the model's own head uses more than the mean of the feature map, such as a class token, its
+    output (before the classifier) is appended to the channels at every position.
+
+    Args:
+        name: the model's name in timm, with or without a tag.
+        side: height and width of the input in px, for models that are built for a fixed size.
+        frames: ignored, since each frame is seen by itself.
+        drop_path_rate: rate of stochastic depth, for models that have it.
+        options: see LibraryBackbone.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        side: int | None = None,
+        frames: int = FRAMES,
+        drop_path_rate: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(_create(name, side, drop_path_rate), **options)
+        self.appends = _head_does_more(self.net)
+
+    def frame_features(self, images: Tensor) -> Tensor:
+        """Return feature maps (N, C, H', W') of images (N, 3, H, W)."""
+        found = self.net.forward_features(images)
+        maps = _as_map(self.net, found, images)
+        if not self.appends:
+            return maps
+        pooled = self.net.forward_head(found, pre_logits=True)
+        return torch.cat([maps, pooled[..., None, None].expand(-1, -1, *maps.shape[2:])], 1)
+
+    def own_names(self, state: Mapping[str, Tensor]) -> State:
+        """Return the tensors of a published file by timm's names, without the classifier."""
+        if "_conv_stem.weight" in state:
+            state = _from_efficientnet_pytorch(self.net, state)
+        heads = self.net.pretrained_cfg.get("classifier") or ()
+        heads = (heads,) if isinstance(heads, str) else heads
+        return {n: t for n, t in state.items() if not n.startswith(tuple(f"{h}." for h in heads))}
+
+
+def _create(name: str, side: int | None, drop_path_rate: float) -> nn.Module:
+    """Return the model without weights and without a classifier."""
+    keys: dict[str, Any] = {"pretrained": False, "num_classes": 0}
+    if drop_path_rate:
+        keys["drop_path_rate"] = drop_path_rate
+    built = side is not None and side != _input_size(name)
+    for extra in ({"dynamic_img_size": True}, {"img_size": side}) if built else ():
+        try:
+            return timm.create_model(name, **keys, **extra)
+        except TypeError:  # the model does not take this key
+            continue
+    return timm.create_model(name, **keys)
+
+
+def _input_size(name: str) -> int:
+    return timm.get_pretrained_cfg(name).input_size[-1]
+
+
+def _as_map(net: nn.Module, found: Tensor, images: Tensor) -> Tensor:
+    """Return a feature map (N, C, H', W') in any of timm's output formats."""
+    if found.dim() == 3:
+        tokens = found[:, getattr(net, "num_prefix_tokens", 0) :]
+        patch = net.patch_embed.patch_size
+        rows, columns = (n // p for n, p in zip(images.shape[2:], patch, strict=True))
+        if rows * columns != tokens.shape[1]:  # a model that merges patches later
+            rows = columns = round(tokens.shape[1] ** 0.5)
+        return tokens.transpose(1, 2).unflatten(2, (rows, columns))
+    if getattr(net, "output_fmt", "NCHW") == "NHWC":
+        return found.permute(0, 3, 1, 2)
+    return found
+
+
+def _head_does_more(net: nn.Module) -> bool:
+    """Return whether the head does more than averaging the feature map."""
+    head = getattr(net, "head", None)
+    layers = [getattr(net, "fc_norm", None), getattr(net, "attn_pool", None)]
+    layers += [getattr(head, name, None) for name in ("norm", "pre_logits", "flatten_norm")]
+    wider = getattr(net, "head_hidden_size", net.num_features) != net.num_features
+    merged = getattr(net, "num_prefix_tokens", 0) and net.global_pool in _MERGED
+    return bool(wider or merged or any(sum(1 for _ in m.parameters()) for m in layers if m))
+
+
+def _from_efficientnet_pytorch(net: nn.Module, state: Mapping[str, Tensor]) -> State:
+    """Return a file of the package EfficientNet-PyTorch by timm's names.
+
+    The names differ, but the order of the tensors is the same.
+    """
+    pairs = zip(net.state_dict().items(), state.items(), strict=False)
+    return {ours: tensor for (ours, _), (_, tensor) in pairs}
+
+
+@BACKBONES.register_family("timm")
+def spec(name: str) -> BackboneSpec:
+    """Return the spec of a model of timm.
+
+    Raises:
+        ConfigError: timm has no such model, or it is not an image model.
+    """
+    if not timm.is_model(name):
+        near = ", ".join(f"timm:{each}" for each in timm.list_models(f"*{name}*")[:3])
+        hint = f" Did you mean {near}?" if near else ""
+        raise ConfigError(f"backbone: timm has no model {name}.{hint}")
+    published = timm.get_pretrained_cfg(name)
+    side = published.input_size[-1]
+    keys = {"type": "TimmImages", "name": name}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cost = cost_of(lambda: TimmImages(name, side=side), (FRAMES, side, side))
+    drops = "drop_path_rate" in _arguments(name) and cost.parameters_millions > LARGE_MILLIONS
+    return BackboneSpec(
+        module=__name__,
+        config=keys,
+        **cost.as_fields(),
+        resolution=side,
+        is_library=True,
+        drop_path=0.1 if drops else 0.0,
+        head_dropout=0.5 if cost.parameters_millions > LARGE_MILLIONS else 0.0,
+        mean=tuple(255 * value for value in published.mean),
+        std=tuple(255 * value for value in published.std),
+    )
+
+
+def _arguments(name: str) -> set[str]:
+    """Return the names of a model's constructor arguments."""
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=0)
+    return set(inspect.signature(type(model).__init__).parameters)
