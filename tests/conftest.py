@@ -14,6 +14,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each core has a worker: more threads would only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test waits for a network that is not there: weights come from servers of the tests.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = os.devnull  # the user's cache of the hub stays out of the tests
 # readline, which pytest imports, sets it for child processes: their lines would be wrapped.
 os.environ.pop("COLUMNS", None)
 os.unsetenv("COLUMNS")
@@ -42,6 +45,7 @@ def pytest_collection_modifyitems(items):
 def own_cache(tmp_path_factory, monkeypatch):
     """Keep the user's cache of probed clips out of the tests, and the tests out of it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
-"""A web server on this machine that serves a folder, and can be told to misbehave."""
+"""Web servers on this machine, which serve files and can be told to misbehave."""
 
 import functools
+import hashlib
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,6 +67,130 @@ def serve(folder: Path) -> Iterator[FileServer]:
     """Serve a folder while the block runs."""
     server = FileServer(folder)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _WeightHandler(http.server.BaseHTTPRequestHandler):
+    """Plain files by their path, with ranges; and a hub's files by ORG/NAME/resolve/main/FILE."""
+
+    server: "WeightServer"
+
+    def log_message(self, *words):
+        pass
+
+    def do_HEAD(self):
+        self._answer(with_content=False)
+
+    def do_GET(self):
+        self._answer(with_content=True)
+
+    def _answer(self, *, with_content):
+        path = self.path.lstrip("/")
+        self.server.requests.append((self.command, path, self.headers.get("Range")))
+        if self.server.status and with_content:
+            self.send_error(self.server.status)
+        elif "/resolve/" in path:
+            self._of_hub(path.replace("/resolve/main/", "/"), with_content=with_content)
+        elif path.startswith("blobs/"):
+            digests = {hashlib.sha256(c).hexdigest(): c for c in self.server.files.values()}
+            content = self.server.sent_instead or digests[path.removeprefix("blobs/")]
+            self._send(content, with_content=with_content)
+        elif path in self.server.files:
+            self._send(self.server.files[path], with_content=with_content)
+        else:
+            self.send_error(404)
+
+    def _of_hub(self, name, *, with_content):
+        """Small text files come at once; for others, the hub names the place and the digest."""
+        content = self.server.files.get(name)
+        headers = {"X-Repo-Commit": "c" * 40}
+        if content is None:
+            self.send_response(404)
+            headers["X-Error-Code"] = "EntryNotFound"
+        elif name.endswith(".json"):
+            self._send(content, with_content=with_content, headers=headers)
+            return
+        else:
+            digest = hashlib.sha256(content).hexdigest()
+            self.send_response(302)
+            headers |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
+            # The content comes from another host, as on the real hub.
+            place = self.server.address.replace("127.0.0.1", "localhost")
+            headers["Location"] = f"{place}/blobs/{digest}"
+        for key, value in {**headers, "Content-Length": "0"}.items():
+            self.send_header(key, value)
+        self.end_headers()
+
+    def _send(self, content, *, with_content, headers=()):
+        tag = f'"{hashlib.md5(content).hexdigest()}"'
+        start = int((self.headers.get("Range") or "bytes=0-")[6:].rstrip("-"))
+        if self.headers.get("If-Range", tag) != tag:
+            start = 0
+        if start >= len(content) > 0:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        for key, value in {**dict(headers), "ETag": tag}.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        if with_content:
+            self._send_blocks(content[start:])
+
+    def _send_blocks(self, content):
+        torn_at = self.server.torn_after.pop(0) if self.server.torn_after else len(content)
+        for begin in range(0, min(torn_at, len(content)), self.server.block):
+            time.sleep(self.server.pause_sec)
+            self.wfile.write(content[begin : min(begin + self.server.block, torn_at)])
+        self.close_connection = True
+
+
+class WeightServer(http.server.ThreadingHTTPServer):
+    """Files by path, what was asked for, and how to answer."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _WeightHandler)
+        self.files: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str, str | None]] = []
+        """Method, path and range of each request."""
+        self.torn_after: list[int] = []
+        """Bytes after which the next answers break off."""
+        self.block, self.pause_sec = 1 << 16, 0.0
+        """Size of what is sent at once, and the pause before it."""
+        self.status = 0
+        """Answer every GET with this error."""
+        self.sent_instead = b""
+        """Content to send for any file of the hub."""
+
+    def handle_error(self, request, client_address):
+        pass
+
+    def ranges_of(self, path: str) -> list[str | None]:
+        """The ranges that were asked for in GET requests of a path."""
+        return [part for method, name, part in self.requests if (method, name) == ("GET", path)]
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def serve_weights() -> Iterator[WeightServer]:
+    """Serve files that the test puts into `files` while the block runs."""
+    server = WeightServer()
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield server

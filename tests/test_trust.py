@@ -176,7 +176,7 @@ def test_pretrained_weights_by_name(place, hostile, run, name, form):
 
 
 def test_pretrained_weights_that_are_found(place, hostile, run):
-    known = next(k.name for k in KNOWN_FILES if k.backbone == "swin_tiny")
+    known = next(k.file_name for k in KNOWN_FILES if k.backbone == "swin_tiny")
     put(f"checkpoints/{known}", hostile["torch"])
     put("checkpoints/unknown.pth", hostile["torch"])
     assert known in run("train", "work_dir=new", "load_from=auto", "backbone=auto", ends_well=False)

@@ -18,6 +18,7 @@ def run(options: argparse.Namespace) -> int:
     say("Files to put into ./checkpoints; training starts from the first file that exists:")
     for known in KNOWN_FILES:
         say()
-        say(f"{known.backbone}: {known.source}, top-1 {known.top1:g}%, {known.size_mib} MiB")
+        top1 = "" if known.top1 is None else f", top-1 {known.top1:g}%"
+        say(f"{known.backbone}: {known.source}{top1}, {known.size_mib} MiB")
         say(f"  {known.licence}, {known.url}")
     return 0

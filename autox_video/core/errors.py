@@ -46,3 +46,7 @@ class ResourceError(AutoXVideoError):
 
 class NumbersError(AutoXVideoError):
     """The loss is NaN or infinite, and lower learning rates did not help."""
+
+
+class FetchError(AutoXVideoError):
+    """A file cannot be fetched from the network."""

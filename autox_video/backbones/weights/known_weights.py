@@ -1,12 +1,21 @@
-"""Find known pretrained weight files by name, without opening them."""
+"""Known pretrained weight files, and which of them are on this machine, without opening them."""
 
 import csv
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from autox_video.backbones.spec import Size
 from autox_video.backbones.video_swin.spec import WINDOW_SIZE
+from autox_video.backbones.weights.local_copies import (
+    HUB,
+    PACKAGE,
+    HubFile,
+    copies_in_caches,
+    repository_of,
+)
+from autox_video.config.choices import BACKBONES
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 
@@ -21,6 +30,10 @@ class Pretrained:
     """Name of the pretraining data, shown in messages."""
     window_size: Size = WINDOW_SIZE
     """Attention window size to build the model with, in time steps, rows and columns."""
+    licence: str = ""
+    """Licence of the weights; empty if unknown."""
+    noncommercial: bool = False
+    """Whether the licence excludes commercial use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,69 +41,148 @@ class KnownFile:
     """A published pretrained weight file."""
 
     backbone: str
-    top1: float
-    """Published top-1 accuracy in percent, on the data set named first in `source`."""
+    top1: float | None
+    """Published top-1 accuracy in percent, on the data set named in `protocol` or else first in
+    `source`; None if none is published."""
     size_mib: int
     """File size stated by torchvision; for files from elsewhere, the total size of the tensors."""
     licence: str
     source: str
     """Training data sets, the last one trained on first; "images" marks image weights."""
     url: str
+    """Address: https://, hf://ORG/NAME[@REVISION]/FILE on the Hugging Face hub, or
+    package://MODULE/FILE for a file that a Python package contains."""
+    name: str = ""
+    """Short unique name, as in `autox-video weights fetch NAME`."""
+    sha256: str = ""
+    """SHA-256 of the file in hexadecimal, or the first digits of it that the publisher puts into
+    the file name; empty if the publisher gives none. The hub gives it when a file is fetched."""
+    protocol: str = ""
+    """How `top1` was measured."""
+    noncommercial: bool = False
+    """Whether the licence excludes commercial use."""
 
     @property
-    def name(self) -> str:
-        """The published file name."""
+    def file_name(self) -> str:
+        """The published file name; for a file of the hub, the name of its repository."""
+        if self.is_on_hub:
+            hub = HubFile.of(self.url)
+            return hub.repository.rpartition("/")[2] + Path(hub.path).suffix
         return self.url.rpartition("/")[2]
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the file is on the Hugging Face hub."""
+        return self.url.startswith(HUB)
+
+    @property
+    def is_packaged(self) -> bool:
+        """Whether the file is part of a Python package."""
+        return self.url.startswith(PACKAGE)
 
     @property
     def window_size(self) -> Size:
         """Attention window size to build the model with, in time steps, rows and columns."""
-        return (16, 7, 7) if "window1677" in self.name else WINDOW_SIZE
+        return (16, 7, 7) if "window1677" in self.file_name else WINDOW_SIZE
+
+    def path_in(self, folders: Sequence[Path]) -> Path | None:
+        """Return the path of the file in the folders or in a cache of the libraries, or None."""
+        paths = [*(Path(folder, self.file_name) for folder in folders)]
+        paths += copies_in_caches(self.url, self.sha256)
+        return next((path for path in paths if path.is_file()), None)
+
+    def at(self, path: str | Path) -> Pretrained:
+        """Return the description of a copy of the file at a path."""
+        about = (self.source, self.window_size, self.licence, self.noncommercial)
+        return Pretrained(str(path), self.backbone, *about)
 
 
 def _read_table() -> tuple[KnownFile, ...]:
     with Path(__file__).with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            KnownFile(row.pop("backbone"), float(row.pop("top1")), int(row.pop("size_mib")), **row)
-            for row in csv.DictReader(file)
-        )
+        return tuple(_known_file(**row) for row in csv.DictReader(file))
+
+
+def _known_file(*, top1: str, size_mib: str, noncommercial: str, **texts: str) -> KnownFile:
+    return KnownFile(
+        top1=float(top1) if top1 else None,
+        size_mib=int(size_mib),
+        noncommercial=noncommercial == "yes",
+        **texts,
+    )
 
 
 KNOWN_FILES = _read_table()
 """The known weight files from best to worst. Video weights come before image weights. Video weights
-are ordered by backbone (swin_base first), then by the diversity of the training data. Image weights
-are ordered by training data (ImageNet-22K first), then by backbone (swin_base first).
+of our own backbones are ordered by backbone (swin_base first), then by the diversity of the
+training data; those of other libraries follow, by accuracy. Image weights are ordered by training
+data (ImageNet-22K first), then by backbone (swin_base first).
 """
 
 
-def find_pretrained(folders: Sequence[Path], backbone: str | None = None) -> Pretrained | None:
-    """Return the best known weight file in the folders, or None; see `find_all` for arguments."""
-    return next(iter(find_all(folders, backbone)), None)
+def find_pretrained(
+    folders: Sequence[Path], backbone: str | None = None, *, noncommercial: bool = False
+) -> Pretrained | None:
+    """Return the best known weight file on this machine, or None; see `find_all` for arguments.
+
+    A file that a Python package contains is only returned for the given backbone: on its own it is
+    a candidate for probes, but no reason to train that backbone.
+    """
+    found = _find(folders, backbone, noncommercial)
+    return next((k.at(path) for k, path in found if backbone or not k.is_packaged), None)
 
 
-def find_all(folders: Sequence[Path], backbone: str | None = None) -> list[Pretrained]:
-    """Return all known weight files in the folders, from best to worst.
+def find_all(
+    folders: Sequence[Path], backbone: str | None = None, *, noncommercial: bool = False
+) -> list[Pretrained]:
+    """Return all known weight files on this machine, from best to worst.
 
     Args:
-        folders: folders to search, without their subfolders; earlier folders take precedence.
+        folders: folders to search, without their subfolders; earlier folders take precedence, and
+            all of them over the caches of torch and the Hugging Face hub and installed packages.
         backbone: name of the backbone, such as "swin_tiny"; None for any backbone.
+        noncommercial: whether to include weights that are not for commercial use.
     """
-    files = []
+    return [known.at(path) for known, path in _find(folders, backbone, noncommercial)]
+
+
+def _find(
+    folders: Sequence[Path], backbone: str | None, noncommercial: bool
+) -> Iterator[tuple[KnownFile, Path]]:
     for known in KNOWN_FILES:
-        paths = (Path(folder, known.name) for folder in folders)
-        path = next((path for path in paths if path.is_file()), None)
-        if path is not None and backbone in (None, known.backbone):
-            files.append(Pretrained(str(path), known.backbone, known.source, known.window_size))
-    return files
+        if backbone not in (None, known.backbone) or known.backbone not in BACKBONES:
+            continue
+        if noncommercial or not known.noncommercial:
+            path = known.path_in(folders)
+            if path is not None:
+                yield known, path
 
 
 def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
     """Return the weight files in the folders that are not known; `load_from` can still use them."""
     paths = sorted(path for folder in folders for path in Path(folder).glob("*"))
     weights = (path for path in paths if path.suffix in WEIGHT_SUFFIXES and path.is_file())
-    return tuple(str(path) for path in weights if known_file(path.name) is None)
+    return tuple(str(path) for path in weights if known_file(path) is None)
 
 
-def known_file(name: str) -> KnownFile | None:
-    """Return the known weight file with the given name, or None."""
+def known_file(path: str | Path) -> KnownFile | None:
+    """Return the known weight file with the name of a path, or with its place in the hub's cache.
+
+    None if there is no such file.
+    """
+    repository = repository_of(path)
+    for known in KNOWN_FILES:
+        if known.file_name == Path(path).name:
+            return known
+        if repository and known.is_on_hub and HubFile.of(known.url).repository == repository:
+            return known
+    return None
+
+
+def known_by_name(name: str) -> KnownFile | None:
+    """Return the known weight file with a short name, or None."""
     return next((known for known in KNOWN_FILES if known.name == name), None)
+
+
+def similar_names(name: str) -> list[str]:
+    """Return the short names of known weight files that are spelled like `name`."""
+    return difflib.get_close_matches(name, [known.name for known in KNOWN_FILES], n=3)

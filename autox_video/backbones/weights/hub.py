@@ -1,0 +1,130 @@
+"""Fetch files from the Hugging Face hub into its cache, resumably and checked by SHA-256.
+
+The hub's own client compares only sizes and starts again after a broken download. So the content
+goes through `downloading`, into the place where the client expects it, and the client does the
+rest: addresses, tokens, mirrors, proxies, and the links in the cache.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from autox_video.backbones.weights.downloading import Download, download
+from autox_video.backbones.weights.local_copies import HubFile, hub_folder
+from autox_video.core.errors import FetchError
+
+ANSWER_SEC = 10.0
+"""Time limit for the hub's answer about a file, in seconds."""
+
+DESCRIPTIONS = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+"""Small files of a repository that say how to build the model and how to prepare its input."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LIBRARIES = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
+"""Base exceptions of the HTTP libraries that versions of the hub's client use."""
+
+
+def hub_address(file: HubFile) -> str:
+    """Return the web address of a file on the hub, or on the mirror that HF_ENDPOINT names."""
+    from huggingface_hub import hf_hub_url
+
+    return hf_hub_url(file.repository, file.path, revision=file.revision)
+
+
+def fetch_from_hub(file: HubFile, label: str, seconds: float | None = None) -> Path:
+    """Download a file, with the descriptions in its repository, and return its path in the cache.
+
+    Args:
+        file: the file.
+        label: name of the file in messages.
+        seconds: time limit of the download.
+
+    Raises:
+        FetchError: the file cannot be downloaded, or its SHA-256 is not the one the hub names.
+        ResourceError: the cache is not writable, or the disk is full.
+    """
+    from huggingface_hub import get_hf_file_metadata
+    from huggingface_hub.file_download import repo_folder_name
+
+    address = hub_address(file)
+    with _hub_errors(address):
+        known = get_hf_file_metadata(address, timeout=ANSWER_SEC)
+    if not known.etag or not known.commit_hash:
+        raise FetchError(f"{address}: the server is not a Hugging Face hub; check HF_ENDPOINT.")
+    folder = repo_folder_name(repo_id=file.repository, repo_type="model")
+    wanted = Download(
+        known.location,
+        hub_folder() / folder / "blobs" / known.etag,
+        label,
+        known.etag if _SHA256.fullmatch(known.etag) else "",
+        _token_for(known.location, address),
+    )
+    download(wanted, seconds)
+    with _hub_errors(address):
+        for name in DESCRIPTIONS:
+            _cache_if_there(file, name)
+        return _cache(file, file.path)
+
+
+def _token_for(location: str, address: str) -> dict[str, str]:
+    """Return the headers with the user's token, which only the hub itself may see."""
+    from huggingface_hub.utils import build_hf_headers
+
+    if urlsplit(location).netloc != urlsplit(address).netloc:
+        return {}
+    token = build_hf_headers().get("authorization")
+    return {"Authorization": token} if token else {}
+
+
+def _cache_if_there(file: HubFile, path: str) -> None:
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        _cache(file, path)
+    except EntryNotFoundError:
+        return
+
+
+def _cache(file: HubFile, path: str) -> Path:
+    """Return the path of a file in the cache; the client downloads small files itself."""
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(file.repository, path, revision=file.revision))
+
+
+@contextmanager
+def _hub_errors(address: str) -> Iterator[None]:
+    try:
+        yield
+    except _faults() as error:
+        raise FetchError(f"{address}: {_reason(error)}.") from error
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    loaded = ((sys.modules.get(module), name) for module, name in _LIBRARIES)
+    return (OSError, *(getattr(module, name) for module, name in loaded if module is not None))
+
+
+def _reason(error: Any) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (404, 410):
+        return "there is no such file on the hub"
+    if status in (401, 403):
+        return (
+            "the hub denies access: the repository does not exist, or its terms have to be "
+            "accepted on its page and a token set by `hf auth login`"
+        )
+    if status is not None:
+        return f"the hub returned error {status}"
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def is_hub_offline() -> bool:
+    """Return whether the environment forbids any contact to the hub, or to another server."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
