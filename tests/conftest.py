@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from itertools import islice
 
 import pytest
@@ -16,7 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test waits for a network that is not there: weights come from servers of the tests.
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_HOME"] = os.devnull  # the user's cache of the hub stays out of the tests
+# The user's cache of the hub stays out of the tests.
+os.environ["HF_HOME"] = os.path.join(tempfile.gettempdir(), "no-hub-cache")
 # readline, which pytest imports, sets it for child processes: their lines would be wrapped.
 os.environ.pop("COLUMNS", None)
 os.unsetenv("COLUMNS")
