@@ -5,7 +5,7 @@ other tensors must match the model in name and shape.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -176,10 +176,8 @@ def identify_file(path: str | Path) -> Pretrained:
         if weights.tables and not weights.images:  # use its own window, to avoid resizing
             name, table = next(iter(weights.tables.items()))
             window = window_of(len(table), weights.index_of(name), window, images=False)
-    known = known_file(path)
-    if known is None:
-        return Pretrained(str(path), backbone, weights.layout, window)
-    return replace(known.at(path), backbone=backbone, window_size=window)
+    known = known_file(Path(path).name)
+    return Pretrained(str(path), backbone, known.source if known else weights.layout, window)
 
 
 def identify_backbone(state: Mapping[str, Tensor]) -> str:

@@ -97,7 +97,7 @@ def _read_file(path: Path) -> Any:
 
 def _get_again(path: Path) -> str:
     size = path.stat().st_size
-    known = known_file(path)
+    known = known_file(path.name)
     if known is None:
         return f"it has {size:,} bytes; download it again"
     mib = f"{size / 2**20:.1f} MiB of about {known.size_mib}"
