@@ -9,6 +9,8 @@ LARGEST_SPAN_SEC = 8.0
 """Longest clip span that the rules choose; `video_length` may be longer."""
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
+NATIVE_SPANS = 2
+"""Largest clip span relative to the span that a published backbone was trained with."""
 LARGEST_ROUND = 4
 """Largest number of test clips for a video of median length; longer videos get more rounds of test
 clips (`video.sampling`)."""
@@ -29,6 +31,8 @@ def count_test_clips(seconds_median: float, span_sec: float) -> int:
 
 def clip_len(draft: Draft) -> Choice:
     """Choose the number of frames per clip."""
+    if draft.spec.frames is not None:
+        return by_rule(draft.spec.frames, f"{draft.backbone} takes {draft.spec.frames} frames")
     most, rate = MOST_FRAMES[draft.device.partition(":")[0]], draft.spec.frames_per_sec
     span = _span_sec(draft)
     frames = min(max(2 * math.ceil(span * rate / 2), FEWEST_FRAMES), most)
@@ -75,4 +79,6 @@ test_clips.__test__ = False  # pytest would take it for a test in a test file th
 
 
 def _span_sec(draft: Draft) -> float:
-    return span_sec(draft.asked("video_length"), draft.stats.seconds_median)
+    asked, native_sec = draft.asked("video_length"), draft.spec.span_sec
+    span = span_sec(asked, draft.stats.seconds_median)
+    return span if asked is not None or native_sec is None else min(span, NATIVE_SPANS * native_sec)

@@ -146,8 +146,12 @@ def _with_flip(
 
 def row_id(plan: Plan, pool: str) -> str:
     """Return the leaderboard id for a kind of head on a plan's features."""
-    weights = "random" if plan.pretrained is None else Path(plan.pretrained).stem
-    return f"{pool}-{plan.backbone}-{weights}-{plan.clip_len}x{plan.resolution}"
+    name, family = plan.backbone, BACKBONES.family_of(plan.backbone)
+    if family:  # a name such as timm:resnet18 says which weights it has
+        name = name.removeprefix(f"{family}:").rpartition("/")[2]
+    elif BACKBONES[name].learns:
+        name += f"-{Path(plan.pretrained).stem}" if plan.pretrained else "-random"
+    return f"{pool}-{name}-{plan.clip_len}x{plan.resolution}"
 
 
 def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:

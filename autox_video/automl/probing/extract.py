@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from autox_video.automl.probing.feature_store import FeatureStore
+from autox_video.backbones.libraries.folding import folded
 from autox_video.backbones.spec import Size
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import ListingError, ResourceError
@@ -90,6 +91,7 @@ class Extractor:
         self.model = _model(self.config, pretrained)
         self.model.to(self.config.device).eval()
         self._weights = digest(self.model.backbone.state_dict())
+        self._backbone = folded(self.model.backbone, self._noise())
         self._most = math.inf
 
     @torch.inference_mode()
@@ -242,9 +244,16 @@ class Extractor:
         half = (len(inputs) + 1) // 2
         return torch.cat([self._try(part, grid) for part in inputs.split(half)])
 
+    def _noise(self) -> Tensor:
+        """Return normalised clips (1, 3, T, H, W) of noise."""
+        _, frames, height, width, _ = self.config.test_item_shape
+        draw = torch.Generator().manual_seed(0)
+        clips = torch.randn(1, 3, frames, height, width, generator=draw)
+        return clips.to(self.config.device)
+
     def _map(self, inputs: Tensor) -> Tensor:
         data = self.model.data_preprocessor({"inputs": inputs, "labels": None}, training=False)
-        features = self.model.backbone(data["inputs"].flatten(0, 1))
+        features = self._backbone(data["inputs"].flatten(0, 1))
         return features[-1] if isinstance(features, (tuple, list)) else features
 
 

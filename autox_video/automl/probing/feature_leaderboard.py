@@ -39,7 +39,7 @@ from autox_video.automl.probing.crossval import LINEAR, ORDERED, Scored
 from autox_video.automl.probing.feature_store import FeatureStore, default_folder
 from autox_video.automl.search.refit import can_refit
 from autox_video.automl.starting_weights import weight_folders
-from autox_video.backbones.weights.known_weights import Pretrained, find_all
+from autox_video.backbones.weights.known_weights import Pretrained, find_all, find_packaged
 from autox_video.config.choices import BACKBONES
 from autox_video.config.settings import AUTO, OFF
 from autox_video.core.console import complain
@@ -155,18 +155,28 @@ def _describes(prepared: Prepared) -> bool:
 
 
 def _plans(job: Job) -> list[Plan]:
-    """Return the candidates' plans, for weight files, descriptors and random weights."""
+    """Return the candidates' plans: weights to train from, fixed features, and random weights."""
     basis, weights = job.prepared.basis, _weights(job.prepared)
     plans = [choose(replace(basis, weights=each)) for each in weights]
     if _describes(job.prepared):
-        why = "only a head has to be trained"
-        for backbone in (name for name in BACKBONES if not BACKBONES[name].learns):
-            fixed = {"mode": by_rule("probe", why), "backbone": by_rule(backbone, why)}
-            plans.append(choose(replace(basis, weights=None), fixed))
+        plans += _fixed_plans(job)
     # Random weights are a baseline, or the only candidate.
     probing = job.prepared.plan.mode == "probe"
     if not plans or (probing and (basis.settings.load_from == AUTO or not weights)):
         plans.append(choose(replace(basis, weights=None)))
+    return plans
+
+
+def _fixed_plans(job: Job) -> list[Plan]:
+    """Return the plans of features that need no training: a packaged encoder and descriptors."""
+    basis, plans = job.prepared.basis, []
+    for packaged in find_packaged() if basis.settings.load_from == AUTO else ():
+        fixed = {"mode": by_rule("probe", "only a head is fitted to its features")}
+        plans.append(choose(replace(basis, weights=packaged), fixed))
+    why = "only a head has to be trained"
+    for backbone in (name for name in BACKBONES if not BACKBONES[name].learns):
+        fixed = {"mode": by_rule("probe", why), "backbone": by_rule(backbone, why)}
+        plans.append(choose(replace(basis, weights=None), fixed))
     return plans
 
 
@@ -180,7 +190,7 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
     best: Tried | None = None
     start: Candidate | None = None
     errors: dict[int, AutoXVideoError] = {}
-    probing = job.prepared.plan.mode == "probe"
+    probing, starts = job.prepared.plan.mode == "probe", len(_weights(job.prepared))
     for number, plan in enumerate(plans):
         left = (end - time.monotonic()) / (len(plans) - number)
         try:
@@ -190,14 +200,13 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
             continue
         if tried is not None:
             one = tried.candidate
-            if plan.pretrained is not None and (start is None or one.beats(start)):
+            if number < starts and (start is None or one.beats(start)):
                 start = one
             if best is None or one.beats(best.candidate):
                 best = tried
         del tried
         gc.collect()
-    of_weights = [number for number, plan in enumerate(plans) if plan.pretrained is not None]
-    needed = range(len(plans)) if probing else of_weights
+    needed = range(len(plans) if probing else starts)
     if needed and errors.keys() >= set(needed):
         raise errors[needed[0]]
     for error in errors.values():
@@ -208,7 +217,7 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
         )
     if best is not None:
         best = replace(best, candidate=_explained(job, best.candidate, len(plans)))
-    return best, start and _explained(job, start, len(of_weights))
+    return best, start and _explained(job, start, starts)
 
 
 def _figures(job: Job, scored: Scored) -> str:

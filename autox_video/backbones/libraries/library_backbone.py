@@ -58,6 +58,11 @@ class LibraryBackbone(Backbone):
     def features(self, x: Tensor) -> Tensor:
         """Return the feature map (B, C, T', H', W') of clips (B, 3, T, H, W)."""
 
+    @property
+    def name(self) -> str:
+        """The network's class, for messages."""
+        return type(self.net).__name__
+
     def own_names(self, state: Mapping[str, Tensor]) -> State:
         """Return the tensors of a published file by the names in the network.
 

@@ -122,13 +122,8 @@ data (ImageNet-22K first), then by backbone (swin_base first).
 def find_pretrained(
     folders: Sequence[Path], backbone: str | None = None, *, noncommercial: bool = False
 ) -> Pretrained | None:
-    """Return the best known weight file on this machine, or None; see `find_all` for arguments.
-
-    A file that a Python package contains is only returned for the given backbone: on its own it is
-    a candidate for probes, but no reason to train that backbone.
-    """
-    found = _find(folders, backbone, noncommercial)
-    return next((k.at(path) for k, path in found if backbone or not k.is_packaged), None)
+    """Return the best known weight file on this machine, or None; see `find_all`."""
+    return next(iter(find_all(folders, backbone, noncommercial=noncommercial)), None)
 
 
 def find_all(
@@ -136,13 +131,22 @@ def find_all(
 ) -> list[Pretrained]:
     """Return all known weight files on this machine, from best to worst.
 
+    A file that a Python package contains is only returned for a given backbone: on its own it is a
+    candidate for probes (see `find_packaged`), but no reason to train that backbone.
+
     Args:
         folders: folders to search, without their subfolders; earlier folders take precedence, and
             all of them over the caches of torch and the Hugging Face hub and installed packages.
         backbone: name of the backbone, such as "swin_tiny"; None for any backbone.
         noncommercial: whether to include weights that are not for commercial use.
     """
-    return [known.at(path) for known, path in _find(folders, backbone, noncommercial)]
+    found = _find(folders, backbone, noncommercial)
+    return [known.at(path) for known, path in found if backbone or not known.is_packaged]
+
+
+def find_packaged() -> list[Pretrained]:
+    """Return the known weight files that installed Python packages contain."""
+    return [known.at(path) for known, path in _find((), None, False) if known.is_packaged]
 
 
 def _find(

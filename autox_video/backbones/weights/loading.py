@@ -14,6 +14,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
+from autox_video.backbones.libraries.library_backbone import LibraryBackbone
 from autox_video.backbones.video_swin.spec import WINDOW_SIZE
 from autox_video.backbones.weights.known_weights import Pretrained, known_file
 from autox_video.backbones.weights.layouts import (
@@ -23,6 +24,7 @@ from autox_video.backbones.weights.layouts import (
     State,
     depths_of,
 )
+from autox_video.backbones.weights.library_weights import fitted
 from autox_video.backbones.weights.reading import errors_about, read_weights
 from autox_video.backbones.weights.resizing import (
     Window,
@@ -97,11 +99,15 @@ def load_pretrained(
     Raises:
         CheckpointError: the file cannot be read or contains a different backbone.
     """
-    weights = read_weights(path)
+    is_library = isinstance(model.backbone, LibraryBackbone)
+    weights = read_weights(path, as_named=is_library)
     target = NamedWeights(model.state_dict())
     with errors_about(path):
-        state, resized = _fit(weights, target)
-        _refuse_other_backbone(state, target.tensors)
+        if is_library:
+            state, resized = fitted(model, weights.tensors), {}
+        else:
+            state, resized = _fit(weights, target)
+            _refuse_other_backbone(state, target.tensors)
     backbone = {name: t for name, t in state.items() if name.startswith("backbone.")}
     head = _head_of_known(state, target.tensors, head_rows)
     loaded = backbone | head
@@ -109,7 +115,7 @@ def load_pretrained(
     return LoadReport(
         path=str(path),
         layout=weights.layout,
-        backbone=_backbone_or_unknown(state),
+        backbone=model.backbone.name if is_library else _backbone_or_unknown(state),
         loaded=len(loaded),
         skipped=tuple(name for name in state if name not in loaded),
         missing=tuple(name for name in target.tensors if name not in loaded),

@@ -47,8 +47,12 @@ class _Inert:
         pass
 
 
-def read_weights(path: str | Path) -> NamedWeights:
+def read_weights(path: str | Path, *, as_named: bool = False) -> NamedWeights:
     """Read a weight file and return its tensors under mmaction2's names.
+
+    Args:
+        path: the file.
+        as_named: whether to keep the names in the file, as for a backbone of another library.
 
     Raises:
         CheckpointError: the file is missing or damaged, would run code when read, or does not
@@ -56,9 +60,10 @@ def read_weights(path: str | Path) -> NamedWeights:
     """
     content = _read_file(Path(path))
     with errors_about(path):
-        weights = named_weights(_state_of(content))
-        _refuse_odd_values(weights.tensors)
-    if "schema" in content and weights.layout == "mmaction2":
+        state = _state_of(content)
+        weights = NamedWeights(state, "as published") if as_named else named_weights(state)
+        _refuse_odd_values(weights.tensors, counters=as_named)
+    if "schema" in content and weights.layout in ("mmaction2", "as published"):
         return replace(weights, layout="autox-video checkpoint")
     return weights
 
@@ -118,9 +123,10 @@ def _state_of(content: Any) -> State:
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
-def _refuse_odd_values(tensors: State) -> None:
+def _refuse_odd_values(tensors: State, *, counters: bool) -> None:
+    """Raise CheckpointError for tensors of integers (unless `counters` allows them), NaN or inf."""
     for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() and not counters:
             dtype = str(tensor.dtype).removeprefix("torch.")
             raise CheckpointError(
                 f"{name} has dtype {dtype} instead of a floating-point one; use weights that are "

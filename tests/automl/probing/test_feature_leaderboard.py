@@ -212,7 +212,7 @@ def test_descriptors_that_validate_better_than_training_are_kept(keys, monkeypat
     monkeypatch.setattr(feature_leaderboard, "_job", with_pools(feature_leaderboard._job, (pool,)))
     best = fit(settings_of(keys, **LEARNS_NOTHING))
     found, work = rows(keys), Path(keys["work_dir"])
-    assert set(found) == {f"{pool}-descriptors-random-2x32", "probe", "finetune"}
+    assert set(found) == {f"{pool}-descriptors-2x32", "probe", "finetune"}
     assert found["probe"].score == 1.0 > found["finetune"].score
     assert best["epoch"] == 0 and best["top1"] == 1.0
     choices = json.loads((work / "record.json").read_text())["choices"]
@@ -236,7 +236,7 @@ def spoilt(measure):
 
 def test_descriptors_are_a_candidate_where_no_other_backbone_is_named(keys):
     fit(settings_of(keys, backbone="auto"))
-    assert {"linear-descriptors-random-2x32", "linear-conv_nano-random-2x32"} <= set(rows(keys))
+    assert {"linear-descriptors-2x32", "linear-conv_nano-random-2x32"} <= set(rows(keys))
     plan = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]
     assert plan["backbone"]["value"] == "descriptors"  # random weights are only compared with
     assert "others: linear-conv_nano-random-2x32 " in plan["backbone"]["reason"]

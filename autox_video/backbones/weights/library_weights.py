@@ -1,0 +1,46 @@
+"""Load published weights into a backbone of another library."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from autox_video.backbones.libraries.library_backbone import NET
+from autox_video.core.errors import CheckpointError
+
+State = dict[str, Tensor]
+NAMED_MISFITS = 3
+_COUNTER = "num_batches_tracked"
+"""Buffers of batch norms that only count steps; some files lack them."""
+
+
+def fitted(model: nn.Module, state: Mapping[str, Tensor]) -> State:
+    """Return the tensors of a file by the names of a recogniser.
+
+    Args:
+        model: a recogniser whose backbone is a LibraryBackbone.
+        state: the file's tensors, by the library's names or those of a recogniser.
+
+    Raises:
+        CheckpointError: a tensor of the network is missing or has another shape.
+    """
+    prefix = f"backbone.{NET}"
+    if not any(name.startswith(prefix) for name in state):
+        state = {f"{prefix}{n}": t for n, t in model.backbone.own_names(state).items()}
+    wanted = model.state_dict()
+    names = [n for n in wanted if n.startswith(prefix) and not n.endswith(_COUNTER)]
+    wrong = [n for n in names if n not in state or state[n].shape != wanted[n].shape]
+    if wrong:
+        details = "; ".join(
+            f"{name.removeprefix(prefix)}: {_shape(state, name)} in the file, "
+            f"{_shape(wanted, name)} in the model"
+            for name in wrong[:NAMED_MISFITS]
+        )
+        raise CheckpointError(
+            f"{len(wrong)} of the model's {len(names)} tensors are not in the file or have "
+            f"another shape ({details}). Use weights of the same model, or set backbone to theirs."
+        )
+    return dict(state)
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> str:
+    return "x".join(map(str, state[name].shape)) or "1" if name in state else "none"
