@@ -3,11 +3,14 @@
 import functools
 import hashlib
 import http.server
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from huggingface_hub import constants
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -95,6 +98,8 @@ class _WeightHandler(http.server.BaseHTTPRequestHandler):
         self.server.requests.append((self.command, path, self.headers.get("Range")))
         if self.server.status and with_content:
             self.send_error(self.server.status)
+        elif path.startswith("api/models/"):
+            self._describe(path.removeprefix("api/models/").partition("?")[0])
         elif "/resolve/" in path:
             self._of_hub(path.replace("/resolve/main/", "/"), with_content=with_content)
         elif path.startswith("blobs/"):
@@ -105,6 +110,18 @@ class _WeightHandler(http.server.BaseHTTPRequestHandler):
             self._send(self.server.files[path], with_content=with_content)
         else:
             self.send_error(404)
+
+    def _describe(self, repository):
+        """The files of a repository and its licence, as the hub's API gives them."""
+        files = {
+            name.removeprefix(f"{repository}/"): len(content)
+            for name, content in self.server.files.items()
+            if name.startswith(f"{repository}/")
+        }
+        siblings = [{"rfilename": name, "size": size} for name, size in files.items()]
+        card = {"license": self.server.licence} if self.server.licence else {}
+        about = {"id": repository, "siblings": siblings, "cardData": card, "tags": []}
+        self._send(json.dumps(about).encode(), with_content=True)
 
     def _of_hub(self, name, *, with_content):
         """Small text files come at once; for others, the hub names the place and the digest."""
@@ -170,6 +187,8 @@ class WeightServer(http.server.ThreadingHTTPServer):
         """Size of what is sent at once, and the pause before it."""
         self.status = 0
         """Answer every GET with this error."""
+        self.licence = ""
+        """Licence on the cards of all repositories."""
         self.sent_instead = b""
         """Content to send for any file of the hub."""
 
@@ -198,3 +217,13 @@ def serve_weights() -> Iterator[WeightServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def use_as_hub(server: WeightServer, monkeypatch, cache: Path) -> None:
+    """Let the hub's client, which read the environment when it was imported, use a server."""
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from autox_video.automl.clip_review import readable_listing, say_equal
+from autox_video.automl.fetched_weights import Terms
 from autox_video.automl.repeat import data_keys, with_plan
 from autox_video.automl.run_data import (
     begin_run,
@@ -111,8 +112,10 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     hardware = look_around(settings.device, settings.gpus, deterministic=settings.deterministic)
     stats = summarize(inspected, task_of(inspected.train.labels, settings.task))
     basis = Basis(settings, stats, hardware)
+    terms = Terms.of(settings, hardware.device)
     if stored is None:
-        basis = replace(basis, weights=find_weights(settings.load_from, settings.backbone))
+        found = find_weights(settings.load_from, settings.backbone, terms)
+        basis = replace(basis, weights=found)
         basis, notes = with_plan(basis)
         for sentence in notes:
             say(sentence)
@@ -122,7 +125,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         known = _rows_of_known(weights, inspected, settings)
         data = replace(data, head_rows=known, sources=data_keys(settings))
         return Prepared(plan, basis, readable, inspected, data, lists)
-    start = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone)
+    start = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone, terms)
     basis = replace(basis, weights=start)
     plan = resume(stored.plan, basis)
     refused, notes = compare(stored.plan, plan)

@@ -1,9 +1,23 @@
-"""The pretrained weights that a run starts from, found in `checkpoints/` or given by the user."""
+"""The pretrained weights that a run starts from: found, fetched, or given by the user."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from autox_video.backbones.weights.known_weights import Pretrained, find_pretrained, find_unknown
+from autox_video.automl.fetched_weights import (
+    Terms,
+    fetch_wanted,
+    given_file,
+    known_by_name_or_address,
+)
+from autox_video.backbones.weights.known_weights import (
+    KnownFile,
+    Pretrained,
+    find_all,
+    find_pretrained,
+    find_unknown,
+    known_file,
+)
 from autox_video.config.choices import BACKBONES
 from autox_video.config.settings import AUTO
 from autox_video.core.console import complain, say_detail
@@ -17,20 +31,19 @@ NONE = "none"
 """The value of `load_from` for training from scratch."""
 
 
-def find_weights(load_from: str, backbone: str) -> Pretrained | None:
-    """Return the weights selected by `load_from`, `backbone` and the files in `checkpoints/`.
+def find_weights(load_from: str, backbone: str, terms: Terms) -> Pretrained | None:
+    """Return the weights selected by `load_from`, `backbone` and what is there or can be fetched.
 
     Raises:
         CheckpointError: the given file is missing, or its backbone is unknown.
-        ConfigError: the file's backbone is not the requested backbone.
+        ConfigError: the file's backbone is not the requested backbone, or the terms forbid it.
+        FetchError: the file that the user names cannot be fetched.
     """
     if load_from == NONE:
         return None
     if load_from == AUTO:
-        return _find_known(None if backbone == AUTO else backbone)
-    from autox_video.backbones.weights.loading import identify_file
-
-    weights = identify_file(load_from)
+        return _find_known(None if backbone == AUTO else backbone, terms)
+    weights = _identified(*given_file(load_from, terms), backbone)
     if backbone not in (AUTO, weights.backbone):
         raise ConfigError(
             f"load_from: {weights.path} holds weights of {weights.backbone}, but backbone is "
@@ -39,9 +52,27 @@ def find_weights(load_from: str, backbone: str) -> Pretrained | None:
     return weights
 
 
-def _find_known(backbone: str | None) -> Pretrained | None:
+def _identified(path: Path, known: KnownFile | None, backbone: str) -> Pretrained:
+    """Return what a file contains: by its tensors, or by its name for other libraries' models."""
+    if known is not None and BACKBONES.family_of(known.backbone):
+        return known.at(path)
+    if BACKBONES.family_of(backbone):
+        return Pretrained(str(path), backbone, path.name)
+    from autox_video.backbones.weights.loading import identify_file
+
+    weights = identify_file(path)
+    if known is None:
+        return weights
+    return replace(weights, licence=known.licence, noncommercial=known.noncommercial)
+
+
+def _find_known(backbone: str | None, terms: Terms) -> Pretrained | None:
     folders = weight_folders()
-    weights = find_pretrained(folders, backbone)
+    found = find_all(folders, backbone, noncommercial=terms.noncommercial)
+    placed = (weights for weights in found if Path(weights.path).parent in folders)
+    weights = next(placed, None) or fetch_wanted(folders, backbone, terms)
+    if weights is None:
+        weights = find_pretrained(folders, backbone, noncommercial=terms.noncommercial)
     if weights is None and (backbone is None or BACKBONES[backbone].learns):
         _say_from_scratch(folders, backbone)
     return weights
@@ -131,15 +162,18 @@ def head_rows(changes: Changes) -> tuple[int, ...]:
 
 
 def weights_to_resume(
-    before: Pretrained | None, load_from: str, backbone: str
+    before: Pretrained | None, load_from: str, backbone: str, terms: Terms
 ) -> Pretrained | None:
     """Return the weights that a run started from, unless the user now gives other weights."""
     if load_from == AUTO:
         return before
     if before is not None and load_from != NONE:
+        known = known_by_name_or_address(load_from)
+        if known is not None and known == known_file(before.path):
+            return before
         old, new = Path(before.path), Path(load_from)
         both_exist = old.exists() and new.exists()
         # The weights are not read again, so they may have been moved or deleted.
         if old.samefile(new) if both_exist else old.name == new.name:
             return before
-    return find_weights(load_from, backbone)
+    return find_weights(load_from, backbone, terms)

@@ -110,8 +110,9 @@ class Settings(BaseModel):
         basic=True,
     )
     load_from: str = _key(
-        text("a file on this machine, none", LOCAL),
-        "Pretrained weights. none: train from scratch. auto: a known file in checkpoints/.",
+        text("a file, the name of known weights, an address such as https://host/net.pth, none"),
+        "Pretrained weights. none: train from scratch. auto: the best known ones that are on this "
+        "machine or can be fetched (`autox-video weights` lists them).",
         basic=True,
     )
 
@@ -181,6 +182,13 @@ class Settings(BaseModel):
         "Scales `augment`, crops included. 0: off, 1: as defined (auto), 2: twice as strong.",
     )
 
+    download: Literal["auto", "never"] = _key(
+        choice("never"),
+        "Whether pretrained weights may be fetched. auto: if there is a network, with a message.",
+    )
+    noncommercial: bool = _key(
+        FLAG, "Use weights whose licence excludes commercial use too.", False
+    )
     freeze: int | Literal["auto", "all"] = _key(
         whole(0, 100, or_word="all"),
         "First stages of the backbone that are not trained; needs pretrained weights. auto: 0.",

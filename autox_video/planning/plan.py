@@ -49,7 +49,15 @@ def _backbone(draft: Draft) -> Choice:
 def _pretrained(draft: Draft) -> Choice:
     if draft.weights is None:
         return by_rule(None, "no weights found or given: training from scratch")
-    return by_rule(draft.weights.path, draft.weights.source)
+    weights = draft.weights
+    licence = f", licence {weights.licence}" if weights.licence else ""
+    figures = {
+        "trained_on": weights.source,
+        "licence": weights.licence,
+        "noncommercial": weights.noncommercial,
+    }
+    chosen = by_rule(weights.path, f"{weights.source}{licence}")
+    return replace(chosen, evidence={"figures": figures})
 
 
 def _window_size(draft: Draft) -> Choice:
@@ -254,8 +262,17 @@ class Plan:
         """The pretrained weights; None if training is from scratch."""
         if self.pretrained is None:
             return None
-        source = self.choices["pretrained"].reason
-        return Pretrained(self.pretrained, self.backbone, source, self.window_size)
+        choice = self.choices["pretrained"]
+        figures = choice.evidence.get("figures")
+        figures = figures if isinstance(figures, Mapping) else {}
+        return Pretrained(
+            self.pretrained,
+            self.backbone,
+            str(figures.get("trained_on", choice.reason)),
+            self.window_size,
+            str(figures.get("licence", "")),
+            figures.get("noncommercial") is True,
+        )
 
 
 FIELDS: Mapping[str, Field] = {

@@ -180,13 +180,16 @@ def load_stored(folder: Path, name: str = RECORD) -> dict[str, Any] | None:
 def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a record that is stored with the best weights.
 
-    Times, reasons and lists are left out, so that files with equal weights are identical.
+    Times, reasons and lists are left out, so that files with equal weights are identical. The
+    licence of the pretrained weights stays.
     """
     data = {k: v for k, v in stored["data"].items() if k not in (*_LISTS, "sources")}
     choices = {
         name: {"value": choice["value"], "source": choice["source"], "reason": ""}
         for name, choice in stored["choices"].items()
     }
+    licence = {key: v for key, v in stored["choices"]["pretrained"].items() if key == "figures"}
+    choices["pretrained"] |= licence
     return {**stored, "data": data, "prediction": None, "choices": choices}
 
 

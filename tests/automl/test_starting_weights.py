@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from autox_video.automl import starting_weights
+from autox_video.automl.fetched_weights import Terms
 from autox_video.automl.starting_weights import (
     clips_of_weights,
     find_weights,
@@ -19,30 +20,32 @@ from autox_video.data.splitting.known_clips import KnownClips, write_known
 from autox_video.training.checkpoints.checkpoint import write_checkpoint
 from tests.backbones.weights.weight_files import weights_file
 
+TERMS = Terms()
+
 
 def test_a_known_file_in_checkpoints_is_used_by_itself(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(starting_weights, "source_tree", lambda: None)
     with showing(True):
-        assert find_weights("auto", "auto") is None
+        assert find_weights("auto", "auto", TERMS) is None
     assert "from scratch" in capsys.readouterr().out
     name = "swin_base_patch244_window877_kinetics600_22k.pth"
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / name).write_bytes(b"x")
-    found = find_weights("auto", "auto")
+    found = find_weights("auto", "auto", TERMS)
     assert (found.backbone, Path(found.path).name) == ("swin_base", name)
-    assert find_weights("none", "auto") is None
+    assert find_weights("none", "auto", TERMS) is None
 
 
 @pytest.mark.slow
 def test_a_named_file_is_identified_by_its_tensors(tmp_path):
     path = weights_file(tmp_path / "w" / "mine.pth")
-    found = find_weights(str(path), "auto")
+    found = find_weights(str(path), "auto", TERMS)
     assert found.backbone == "swin_nano"
     with pytest.raises(ConfigError, match="holds weights of swin_nano, but backbone is swin_tiny"):
-        find_weights(str(path), "swin_tiny")
+        find_weights(str(path), "swin_tiny", TERMS)
     with pytest.raises(CheckpointError, match="absent"):
-        find_weights(str(tmp_path / "absent.pth"), "auto")
+        find_weights(str(tmp_path / "absent.pth"), "auto", TERMS)
 
 
 def test_weights_are_looked_for_here_and_in_the_source_tree_alone(tmp_path, monkeypatch):

@@ -83,9 +83,3 @@ def test_the_module_is_the_command(tmp_path):
     done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("autox-video ")
-
-
-def test_known_weights_are_listed_with_their_addresses(capsys):
-    assert main(["weights"]) == 0
-    out = capsys.readouterr().out
-    assert "swin_tiny: Kinetics-400" in out and "https://download.pytorch.org/" in out

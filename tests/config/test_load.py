@@ -62,6 +62,7 @@ def test_a_config_of_the_seed_system_works_unchanged(load):
     assert rest.pop("allow_outside") is False
     assert rest.pop("deterministic") is False
     assert rest.pop("checkpoint_minutes") == 10
+    assert rest.pop("noncommercial") is False
     assert rest.pop("strategy") == "ddp"
     assert set(rest.values()) == {AUTO}
 
@@ -113,6 +114,7 @@ def test_null_and_auto_and_leaving_out_are_the_same(load):
         ("resolution: 112", 112),
         ("clip_len: 128", 128),
         ("load_from: none", "none"),
+        ("load_from: https://host/swin.pth", "https://host/swin.pth"),
         ("work_dir: 2024", "2024"),
         ("work_dir: 2024-01-01", "2024-01-01"),
         ("work_dir: 010", "010"),
@@ -204,7 +206,6 @@ def test_what_is_taken(load, line, value):
         'work_dir: "a\\0b"',
         "work_dir: true",
         "work_dir: s3://bucket/work",
-        "load_from: https://host/swin.pth",
         "test_results_path: gs://bucket/r.json",
         "remote_cache: s3://bucket/cache",
         "ann_file_train: [a, b]",

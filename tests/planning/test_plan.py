@@ -336,3 +336,20 @@ def test_a_plan_comes_back_from_json_as_it_was():
     assert plan_for().weights is None and plan_for(pretrained=SWIN_B).weights == SWIN_B
     small = Pretrained("w.pth", "swin_tiny", "mine", (16, 7, 7))
     assert plan_for(pretrained=small).weights == small
+
+
+def test_the_licence_of_the_weights_is_in_the_plan():
+    weights = replace(SWIN_B, licence="CC-BY-NC-4.0", noncommercial=True)
+    plan = plan_for(pretrained=weights)
+    choice = plan.choices["pretrained"]
+    assert choice.reason == "Kinetics-600, licence CC-BY-NC-4.0"
+    assert plan.to_json()["pretrained"]["figures"] == {
+        "trained_on": "Kinetics-600",
+        "licence": "CC-BY-NC-4.0",
+        "noncommercial": True,
+    }
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))).weights == weights
+    stored = plan.to_json()
+    for figures in (None, [1], {"licence": 3}):
+        stored["pretrained"]["figures"] = figures
+        assert Plan.from_json(stored).weights.backbone == "swin_base"

@@ -58,6 +58,15 @@ def test_weights_carry_what_rebuilds_the_model_and_no_times(run):
     assert {**again.plan.as_dict(), "reasons": 0} == {**record.plan.as_dict(), "reasons": 0}
 
 
+def test_a_model_file_has_the_licence_of_the_weights_it_began_with(run):
+    plan = plan_for(pretrained=replace(SWIN_B, licence="MIT"))
+    record = replace(record_in(run), plan=plan)
+    carried = of_weights(record.to_json())
+    assert carried["choices"]["pretrained"]["figures"]["licence"] == "MIT"
+    scratch = replace(record, plan=plan_for())
+    assert "figures" not in of_weights(scratch.to_json())["choices"]["pretrained"]
+
+
 def test_a_record_of_before_a_field_was_added_is_read(run):
     stored = record_in(run).to_json()
     for name in ADDED:

@@ -71,6 +71,22 @@ def fetch_from_hub(file: HubFile, label: str, seconds: float | None = None) -> P
         return _cache(file, file.path)
 
 
+def files_and_licence(repository: str, revision: str | None) -> tuple[dict[str, int], str]:
+    """Return the sizes in bytes of a repository's files, and the licence that its card names or "".
+
+    Raises:
+        FetchError: the hub has no such repository, or does not answer.
+    """
+    from huggingface_hub import HfApi
+
+    with _hub_errors(f"hf://{repository}"):
+        found = HfApi().model_info(
+            repository, revision=revision, timeout=ANSWER_SEC, files_metadata=True
+        )
+    sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
+    return sizes, str(getattr(found.card_data, "license", None) or "")
+
+
 def _token_for(location: str, address: str) -> dict[str, str]:
     """Return the headers with the user's token, which only the hub itself may see."""
     from huggingface_hub.utils import build_hf_headers
@@ -124,7 +140,7 @@ def _reason(error: Any) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def is_hub_offline() -> bool:
-    """Return whether the environment forbids any contact to the hub, or to another server."""
+def is_offline() -> bool:
+    """Return whether the environment forbids to fetch weights, from the hub or elsewhere."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)
