@@ -1,5 +1,6 @@
 """Weights that come by themselves, by name and by address, from a server on this machine."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,14 @@ from autox_video.automl.starting_weights import find_weights, weights_to_resume
 from autox_video.backbones.weights import known_weights
 from autox_video.backbones.weights.known_weights import KnownFile
 from autox_video.backbones.weights.local_copies import torch_folder
+from autox_video.config.load import settings_from_mapping
 from autox_video.config.settings import Settings
 from autox_video.core.console import showing
 from autox_video.core.errors import CheckpointError, ConfigError, FetchError
+from autox_video.jobs.train import fit
+from autox_video.training.checkpoints.checkpoint import read_checkpoint
+from tests.backbones.weights.weight_files import weights_file
+from tests.datasets import TINY, colour_data
 from tests.servers import serve_weights
 
 CONTENT = random.Random(2).randbytes(50_000)
@@ -176,3 +182,22 @@ def test_the_terms_are_those_of_the_settings():
     settings = Settings(data_root="d", time_budget="10m", noncommercial=True, download="never")
     assert Terms.of(settings, "cuda") == Terms("cuda", 600.0, True, False)
     assert Terms.of(Settings(data_root="d"), "cpu") == Terms()
+
+
+@pytest.mark.slow
+def test_a_run_fetches_its_weights_and_keeps_their_licence(known, server, tmp_path, monkeypatch):
+    data = colour_data(tmp_path / "clips", train=4, val=2, test=1)
+    server.files["nano.pth"] = weights_file(tmp_path / "made" / "nano.pth").read_bytes()
+    row = replace(known[0], backbone="swin_nano", url=f"{server.address}/nano.pth", name="nano")
+    monkeypatch.setattr(known_weights, "KNOWN_FILES", (row,))
+    monkeypatch.setattr(fetched_weights, "KNOWN_FILES", (row,))
+    keys = {**data, **TINY, "epoch": 1, "work_dir": str(tmp_path / "work")}
+    keys |= {"backbone": "swin_nano", "load_from": "auto"}
+    fit(settings_from_mapping(keys, "test"))
+    stored = json.loads((tmp_path / "work" / "record.json").read_text())
+    choice = stored["choices"]["pretrained"]
+    assert Path(choice["value"]) == torch_folder() / "nano.pth"
+    assert choice["figures"]["licence"] == "MIT" and "licence MIT" in choice["reason"]
+    meta = read_checkpoint(tmp_path / "work" / "best.pth")["meta"]
+    assert meta["record"]["choices"]["pretrained"]["figures"]["licence"] == "MIT"
+    assert len(server.ranges_of("nano.pth")) == 1

@@ -45,7 +45,7 @@ class Download:
     sha256: str = ""
     """SHA-256 in hexadecimal, or the first digits of it; empty if unknown."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Additional headers of the request."""
+    """Additional headers, such as a token, which another server does not get in a redirect."""
 
     @property
     def partial(self) -> Path:
@@ -134,8 +134,8 @@ def _download_rest(wanted: Download, end: float) -> None:
         if response is None:
             return
         start = have if response.status == 206 else 0
-        length = response.headers.get("Content-Length")
-        total = None if length is None else start + int(length)
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else None
         if not start:
             _write(wanted.validator, _tag_of(response.headers))
         _refuse_full_disk(wanted, (total or 0) - start)
@@ -180,11 +180,13 @@ def _connection(
         FetchError: the server refuses.
         _Torn: there is no connection, or the server is overloaded.
     """
-    headers = {"User-Agent": "autox-video", "Accept-Encoding": "identity", **wanted.headers}
+    headers = {"User-Agent": "autox-video", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
         headers |= {"If-Range": tag} if tag else {}
     request = urllib.request.Request(wanted.address, headers=headers)
+    for name, value in wanted.headers.items():
+        request.add_unredirected_header(name, value)
     timeout = min(SILENCE_SEC, max(end - time.monotonic(), 1.0))
     try:
         response = urllib.request.urlopen(request, timeout=timeout)

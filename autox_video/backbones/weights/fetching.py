@@ -1,6 +1,7 @@
 """Fetch known weight files from the network into the caches of torch and the Hugging Face hub."""
 
 import hashlib
+import math
 import socket
 import threading
 import time
@@ -26,6 +27,13 @@ from autox_video.video.files import remote
 
 CONNECT_SEC = 4.0
 """Time limit for a connection to a server, in seconds, with the look-up of its name."""
+
+ASK_AGAIN_SEC = 30.0
+"""Time for which a server counts as not there after a connection failed, in seconds."""
+
+_Door = tuple[str, int]
+_shut: dict[_Door, float] = {}
+"""When a connection to a host and port failed."""
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -148,30 +156,31 @@ def reachable(addresses: Iterable[str], seconds: float = CONNECT_SEC) -> set[str
     All servers are tried at the same time. Looking up a name may take longer than any time limit
     of the system, so it is left to threads that are not waited for.
     """
-    addresses = list(addresses)
     doors = {address: _door(address) for address in addresses}
-    open_doors: set[tuple[str, int]] = set()
+    now = time.monotonic()
+    tried = {door for door in doors.values() if now - _shut.get(door, -math.inf) > ASK_AGAIN_SEC}
+    opened: set[_Door] = set()
     threads = [
-        threading.Thread(target=_knock, args=(door, seconds, open_doors), daemon=True)
-        for door in set(doors.values())
+        threading.Thread(target=_knock, args=(door, seconds, opened), daemon=True) for door in tried
     ]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + seconds
     for thread in threads:
-        thread.join(max(end - time.monotonic(), 0))
-    return {address for address in addresses if doors[address] in open_doors}
+        thread.join(max(now + seconds - time.monotonic(), 0))
+    found = set(opened)  # a thread that is late changes nothing any more
+    _shut.update(dict.fromkeys(tried - found, time.monotonic()))
+    return {address for address, door in doors.items() if door in found}
 
 
-def _knock(door: tuple[str, int], seconds: float, open_doors: set[tuple[str, int]]) -> None:
+def _knock(door: _Door, seconds: float, opened: set[_Door]) -> None:
     try:
         socket.create_connection(door, timeout=seconds).close()
     except (OSError, UnicodeError):  # UnicodeError: a host name with an empty or overlong part
         return
-    open_doors.add(door)
+    opened.add(door)
 
 
-def _door(address: str) -> tuple[str, int]:
+def _door(address: str) -> _Door:
     """Return the host and port to connect to for an address: those of the proxy, if there is one.
 
     The environment names proxies, as for urllib.

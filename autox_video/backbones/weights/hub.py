@@ -24,6 +24,7 @@ ANSWER_SEC = 10.0
 DESCRIPTIONS = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 """Small files of a repository that say how to build the model and how to prepare its input."""
 
+_NAME = re.compile(r"[\w-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LIBRARIES = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
 """Base exceptions of the HTTP libraries that versions of the hub's client use."""
@@ -54,7 +55,7 @@ def fetch_from_hub(file: HubFile, label: str, seconds: float | None = None) -> P
     address = hub_address(file)
     with _hub_errors(address):
         known = get_hf_file_metadata(address, timeout=ANSWER_SEC)
-    if not known.etag or not known.commit_hash:
+    if not known.commit_hash or not _NAME.fullmatch(known.etag or ""):
         raise FetchError(f"{address}: the server is not a Hugging Face hub; check HF_ENDPOINT.")
     folder = repo_folder_name(repo_id=file.repository, repo_type="model")
     wanted = Download(

@@ -126,6 +126,20 @@ def test_a_server_that_never_answers_is_given_up_in_time(monkeypatch):
     assert reachable(["http://a.example/x", "http://b.example/x"], seconds=0.3) == set()
 
 
+def test_a_server_that_was_not_there_is_not_asked_again_at_once(monkeypatch):
+    def refuses(door, timeout):
+        asked.append(door)
+        raise OSError
+
+    asked = []
+    monkeypatch.setattr(fetching, "_shut", {})
+    monkeypatch.setattr(fetching.socket, "create_connection", refuses)
+    there = ["https://a.example/x", "https://a.example/y", "http://b.example:81/x"]
+    for _ in range(2):
+        assert reachable(there) == set()
+    assert sorted(asked) == [("a.example", 443), ("b.example", 81)]
+
+
 def test_servers_are_reached_through_the_proxy(server, monkeypatch):
     monkeypatch.setenv("http_proxy", server.address)
     monkeypatch.setenv("no_proxy", "direct.invalid")
