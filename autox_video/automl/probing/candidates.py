@@ -29,6 +29,8 @@ from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import build_config
 
+SMALLEST_SHARE = 0.25
+"""A candidate is left out if time would run out before this share of the clips has features."""
 FEWEST_CLIPS = 10
 """A candidate is not scored if time runs out before this many clips have features."""
 
@@ -76,31 +78,23 @@ class Tried:
 
 
 def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
-    """Extract a candidate's features and score its heads; return None if time runs out."""
+    """Extract a candidate's features and score its heads; return None if time runs out.
+
+    Nothing is extracted if a measurement shows that time would run out early.
+    """
     end = time.monotonic() + seconds
-    clips = job.prepared.listing.train
     best: Tried | None = None
-    samples: Samples | None = None
-    config = build_config(
-        RunRecord(replace(plan, head_grid=None, compile=False), job.data), job.work_dir
-    )
+    taken: _Taken | None = None
     for pool in job.pools:
         with open_row(job.work_dir, row_of(row_id(plan, pool), "probe", plan)) as note:
-            if samples is None:
-                started = time.monotonic()
-                extractor = Extractor(config, plan.pretrained, job.store)
-                views = 1 + plan.flip
-                reading = Reading(extractor.grid(len(clips), views), plan.flip)
-                found = extract(job, extractor, reading, clips, seconds=end - time.monotonic())
-                extraction_sec = time.monotonic() - started
-                samples = samples_of(job, plan, clips, found)
-                if not found.complete and len(samples) < max(FEWEST_CLIPS, len(job.data.classes)):
-                    note.note(state="partial", config=about_samples(plan, samples))
+            if taken is None:
+                taken = _take(job, plan, note, seconds)
+                if taken is None:
                     return None
                 left = end - time.monotonic()
-                plan, known = _with_flip(job, plan, samples, found, seconds=left)
-                if reading.flipped and not plan.flip:
-                    reading, samples = replace(reading, flipped=False), samples.first_views()
+                plan, known = _with_flip(job, plan, taken.samples, taken.found, seconds=left)
+                taken = taken if plan.flip else taken.without_flips()
+            samples, found = taken.samples, taken.found
             scored = known if pool == LINEAR else None
             scored = scored or _score(job, samples, found, pool, seconds=end - time.monotonic())
             if scored is None:
@@ -108,12 +102,53 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
                 continue
             _note(note, plan, samples, scored, complete=found.complete)
         if best is None or scored.score > best.candidate.scored.score:
-            best = Tried(Candidate(plan, reading, scored), extractor, samples)
+            best = Tried(Candidate(plan, taken.reading, scored), taken.extractor, samples)
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """The features of a candidate."""
+
+    extractor: Extractor
+    reading: Reading
+    found: Features
+    samples: Samples
+
+    def without_flips(self) -> "_Taken":
+        """Return the features without the flipped views."""
+        if not self.reading.flipped:
+            return self
+        reading = replace(self.reading, flipped=False)
+        return replace(self, reading=reading, samples=self.samples.first_views())
+
+
+def _take(job: Job, plan: Plan, note: OpenRow, seconds: float) -> _Taken | None:
+    """Extract a candidate's features, unless there is not enough time for enough clips."""
+    started, clips = time.monotonic(), job.prepared.listing.train
+    record = RunRecord(replace(plan, head_grid=None, compile=False), job.data)
+    extractor = Extractor(build_config(record, job.work_dir), plan.pretrained, job.store)
+    reading = Reading(extractor.grid(len(clips), 1 + plan.flip), plan.flip)
+    fewest = max(FEWEST_CLIPS, len(job.data.classes))
+    if math.isfinite(seconds):
+        enough = max(fewest, round(SMALLEST_SHARE * len(clips)))
+        new = extractor.count_new(clips, job.data.data_root, reading) - (len(clips) - enough)
+        needed_sec = new * (1 + plan.flip) * extractor.view_sec()
+        if needed_sec > seconds - (time.monotonic() - started):
+            say_detail(f"{plan.backbone}: no probe, since {enough} clips would take too long.")
+            note.note(state="stopped")
+            return None
+    left_sec = seconds - (time.monotonic() - started)
+    found = extract(job, extractor, reading, clips, seconds=left_sec)
     say_detail(
-        f"Extracting features with {plan.backbone} took {extraction_sec:.1f} s "
+        f"Extracting features with {plan.backbone} took {time.monotonic() - started:.1f} s "
         f"({found.computed} new clips)."
     )
-    return best
+    samples = samples_of(job, plan, clips, found)
+    if not found.complete and len(samples) < fewest:
+        note.note(state="partial", config=about_samples(plan, samples))
+        return None
+    return _Taken(extractor, reading, found, samples)
 
 
 def _with_flip(

@@ -122,6 +122,11 @@ class Extractor:
                 return grid
         return (1, 1, 1)
 
+    def count_new(self, clips: ClipTable, data_root: str, reading: Reading) -> int:
+        """Return how many of the clips have no features in the cache."""
+        names = self._names(clips, data_root, reading)
+        return sum(not (name and _has(self.store.get(name))) for name in names)
+
     def extract(
         self,
         clips: ClipTable,

@@ -260,7 +260,7 @@ def test_there_is_a_time_limit(keys, tmp_path, monkeypatch):
     best = fit(settings_of(keys, **FROM, load_from=str(weights), epoch=1))
     found = rows(keys)
     assert {row.kind: row.state for row in found.values()} == {
-        "probe": "partial",
+        "probe": "stopped",
         "finetune": "done",
     }
     assert best["epoch"] == 1 and not Path(keys["work_dir"], "probe.pth").exists()

