@@ -36,7 +36,7 @@ class BackboneSpec:
     """Side of the square input, in px."""
     follows_clips: bool = False
     """Whether to lower the resolution for small clips, but not below half of `resolution`."""
-    frames_per_sec: int = 4
+    frames_per_sec: float = 4
     """Number of frames sampled per second of video."""
     stages: int = 0
     """Number of stages that can be frozen; 0 if the backbone cannot be frozen."""

@@ -6,7 +6,7 @@ the size of the feature map.
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -47,11 +47,11 @@ class LibraryBackbone(Backbone):
     ) -> None:
         super().__init__(with_cp=with_cp, precision=precision)
         self.net, self.norm_eval = net, norm_eval
+        if compile:
+            self.compile_blocks()
         if with_cp:
             for block in self.blocks():
                 _checkpoint(block)
-        if compile:
-            self.compile_blocks()
         self.freeze(frozen_stages)
 
     @abstractmethod
@@ -119,7 +119,7 @@ class LibraryBackbone(Backbone):
         limit = torch._dynamo.config
         limit.recompile_limit = max(limit.recompile_limit, 64)
         for block in self.blocks():
-            block.compile(dynamic=False)
+            block.forward = torch.compile(block.forward, dynamic=False)
 
 
 class FrameBackbone(LibraryBackbone):
@@ -186,10 +186,30 @@ def _size(module: nn.Module) -> int:
 def _checkpoint(block: nn.Module) -> None:
     """Make a block recompute its activations in the backward pass."""
     forward = block.forward
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
+
+    def contexts():
+        return nullcontext(), _without_statistics(norms)
 
     def recomputing(*args, **keys):
         if not torch.is_grad_enabled():
             return forward(*args, **keys)
-        return checkpoint(partial(forward, **keys), *args, use_reentrant=False)
+        options = {"use_reentrant": False, "context_fn": contexts}
+        return checkpoint(partial(forward, **keys), *args, **options)
 
     block.forward = recomputing
+
+
+@contextmanager
+def _without_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
+    """Keep batch norms from counting a batch, which the forward pass has counted already."""
+    tracking = [norm for norm in norms if norm.training and norm.track_running_stats]
+    momenta = [norm.momentum for norm in tracking]
+    for norm in tracking:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(tracking, momenta, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked -= 1

@@ -1,0 +1,92 @@
+"""What every backbone of a library must do, checked on a network that is already built."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from autox_video.backbones.libraries.library_backbone import LibraryBackbone
+from autox_video.training.optimizer import blocks_above
+
+Build = Callable[..., LibraryBackbone]
+"""Builds a backbone with random weights from the options of LibraryBackbone."""
+
+
+def random_weights(module: nn.Module, *, seed: int = 0) -> None:
+    """Make no weight, bias or statistic zero or one, so that each of them changes the output."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point():
+            drawn = (
+                torch.randn(tensor.shape, generator=generator) / max(1, tensor[0].numel()) ** 0.5
+            )
+            if tensor.dim() < 2:
+                drawn = 1 + 0.2 * drawn if name.endswith(("weight", "var")) else 0.1 * drawn
+            tensor.copy_(drawn)
+
+
+def gradients(backbone: LibraryBackbone, clips: Tensor, *, seed: int = 0) -> dict[str, Tensor]:
+    """Return the gradient of each parameter that a weighted sum of the features depends on."""
+    torch.manual_seed(seed)
+    backbone.zero_grad()
+    features = backbone(clips)
+    (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum().backward()
+    return {n: p.grad.clone() for n, p in backbone.named_parameters() if p.grad is not None}
+
+
+def check_gradients(backbone: LibraryBackbone, clips: Tensor, *, unused: tuple[str, ...] = ()):
+    """A gradient that is not zero reaches every parameter, but for those named as unused."""
+    backbone.train()
+    found = gradients(backbone, clips)
+    none = [n for n, _ in backbone.named_parameters() if n not in found or not found[n].any()]
+    assert none == [n for n in none if any(part in n for part in unused)]
+
+
+def check_freezing(build: Build, clips: Tensor) -> None:
+    """Frozen stages get no gradient and compute as in evaluation; later ones learn."""
+    stages = len(build().stage_modules())
+    assert stages > 1
+    for count in (1, stages - 1):
+        backbone = build(frozen_stages=count).train()
+        found = gradients(backbone, clips)
+        held = [m for stage in backbone.stage_modules()[:count] for m in stage]
+        frozen = {p for module in held for p in module.parameters()}
+        assert not any(module.training for part in held for module in part.modules())
+        assert not any(p.requires_grad for p in frozen)
+        free = {n for n, p in backbone.named_parameters() if p.requires_grad}
+        assert found.keys() <= free and found
+    inside = {p for s in backbone.stage_modules() for m in s for p in m.parameters()}
+    outside = set(backbone.parameters()) - inside
+    assert not any(p.requires_grad for p in outside)
+    everything = build(frozen_stages=stages)
+    assert not any(p.requires_grad for p in everything.parameters())
+
+
+def check_layer_decay(backbone: LibraryBackbone) -> None:
+    """Blocks count down to 0 in forward order, and each parameter belongs to one of them."""
+    above = blocks_above(backbone)
+    blocks = list(backbone.blocks())
+    assert set(above) == set(backbone.parameters())
+    counts = [{above[p] for p in block.parameters()} for block in blocks]
+    assert counts == [{len(blocks) - 1 - number} for number in range(len(blocks))]
+
+
+def check_checkpointing(build: Build, clips: Tensor) -> None:
+    """Recomputing changes neither the features, nor the gradients, nor the statistics."""
+    plain, recomputing = build().train(), build(with_cp=True).train()
+    recomputing.load_state_dict(plain.state_dict())
+    first, second = gradients(plain, clips), gradients(recomputing, clips)
+    assert first.keys() == second.keys()
+    for name, gradient in first.items():
+        torch.testing.assert_close(second[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+    other = recomputing.state_dict()
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(other[name], tensor, msg=name)
+
+
+def check_file(backbone: LibraryBackbone, published: Mapping[str, Tensor]) -> None:
+    """A file in the library's own format has every tensor of the network, in its shape."""
+    own = backbone.own_names(published)
+    shapes = {name: tensor.shape for name, tensor in backbone.net.state_dict().items()}
+    assert {name: own[name].shape for name in shapes} == shapes
+    backbone.net.load_state_dict({name: own[name] for name in shapes}, strict=True)
