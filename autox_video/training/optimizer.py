@@ -10,6 +10,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from autox_video.backbones.libraries.library_backbone import LibraryBackbone
 from autox_video.training.checkpoints.model_state import unwrapped
 
 
@@ -133,7 +134,10 @@ def blocks_above(backbone: nn.Module) -> dict[nn.Parameter, int]:
     """
     block_of = {p: n for n, block in enumerate(backbone.blocks()) for p in block.parameters()}
     last, above = -1, {}
-    for parameter in backbone.parameters():
+    ordered = (
+        backbone.in_forward_order if isinstance(backbone, LibraryBackbone) else backbone.parameters
+    )
+    for parameter in ordered():
         last = block_of.get(parameter, last)
         above[parameter] = max(block_of.values()) - last
     return above

@@ -17,6 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from autox_video.backbones.backbone import Backbone
 
 State = dict[str, Tensor]
+Parts = list[tuple[nn.Module, bool]]
+"""The parts of a network in forward order, and whether each is one of its blocks."""
 NET = "net."
 """Prefix of the library's tensor names in a backbone's state dict."""
 
@@ -79,9 +81,24 @@ class LibraryBackbone(Backbone):
     def init_weights(self) -> None:
         """Keep the library's own initialisation."""
 
+    def parts(self) -> Parts:
+        """Return the parts of the network in forward order, and whether each is a block.
+
+        In a network without lists of blocks, each part is a block.
+        """
+        parts = chain(self.net)
+        has_blocks = any(is_block for _, is_block in parts)
+        return parts if has_blocks else [(part, True) for part, _ in parts]
+
     def blocks(self) -> Iterator[nn.Module]:
         """Return the network's blocks in forward order."""
-        return (part for part, is_block in chain(self.net) if is_block)
+        return (part for part, is_block in self.parts() if is_block)
+
+    def in_forward_order(self) -> Iterator[nn.Parameter]:
+        """Return all parameters; those outside of all parts come first."""
+        inside = dict.fromkeys(p for part, _ in self.parts() for p in part.parameters())
+        yield from (p for p in self.parameters() if p not in inside)
+        yield from inside
 
     def stage_modules(self) -> list[list[nn.Module]]:
         """Return the modules of each stage; a stage is a block with the layers after it.
@@ -90,7 +107,7 @@ class LibraryBackbone(Backbone):
         """
         stages: list[list[nn.Module]] = [[]]
         found = False
-        for part, is_block in chain(self.net):
+        for part, is_block in self.parts():
             if is_block and found:
                 stages.append([])
             found |= is_block
@@ -101,7 +118,7 @@ class LibraryBackbone(Backbone):
         """Freeze the first stages, and with the first also parameters outside of all modules."""
         super().freeze(stages)
         if stages:
-            inside = {p for part, _ in chain(self.net) for p in part.parameters()}
+            inside = {p for part, _ in self.parts() for p in part.parameters()}
             for parameter in set(self.net.parameters()) - inside:
                 parameter.requires_grad_(False)
 
@@ -140,12 +157,12 @@ class FrameBackbone(LibraryBackbone):
         return maps.unflatten(0, (clips, frames)).transpose(1, 2)
 
 
-def chain(net: nn.Module) -> list[tuple[nn.Module, bool]]:
+def chain(net: nn.Module) -> Parts:
     """Return the parts of a network in forward order, and whether each is one of its blocks.
 
     Blocks are the elements of lists of composite modules. Parts without parameters are left out.
     """
-    parts: list[tuple[nn.Module, bool]] = []
+    parts: Parts = []
     for child in net.children():
         if _size(child) == 0:
             continue

@@ -14,13 +14,13 @@ import torch
 import torchvision
 from mmaction.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 from torchvision.models import WeightsEnum, video
 from torchvision.models.video.mvit import PositionalEncoding
 from torchvision.ops import StochasticDepth
 
 from autox_video.backbones.libraries.cost import cost_of
 from autox_video.backbones.libraries.library_backbone import LibraryBackbone, State
+from autox_video.backbones.libraries.positions import resized_grid
 from autox_video.backbones.spec import BackboneSpec
 from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
@@ -74,8 +74,9 @@ class TorchvisionVideos(LibraryBackbone):
         heads = tuple(f"{head}." for head in _HEADS)
         own = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
         if _SPATIAL in own and isinstance(self.net, video.MViT):
-            own[_SPATIAL] = _resized_grid(own[_SPATIAL], self.net.pos_encoding.spatial_size)
-            own[_TEMPORAL] = _resized_line(own[_TEMPORAL], self.net.pos_encoding.temporal_size)
+            positions = self.net.pos_encoding
+            own[_SPATIAL] = resized_grid(own[_SPATIAL], positions.spatial_pos)
+            own[_TEMPORAL] = resized_grid(own[_TEMPORAL], positions.temporal_pos, dims=1)
         return own
 
 
@@ -137,22 +138,6 @@ def _resize(net: video.MViT, frames: int | None, side: int | None) -> None:
     net.pos_encoding = PositionalEncoding(channels, (rows, columns), time, is_relative)
     for weights in net.pos_encoding.parameters():
         nn.init.trunc_normal_(weights, std=0.02)
-
-
-def _resized_grid(positions: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return positions (H'W', C) of a square grid, interpolated to another size."""
-    if len(positions) == math.prod(size):
-        return positions
-    side = math.isqrt(len(positions))
-    grid = positions.T.unflatten(1, (side, side))[None]
-    return interpolate(grid, size, mode="bicubic")[0].flatten(1).T.contiguous()
-
-
-def _resized_line(positions: Tensor, size: int) -> Tensor:
-    """Return positions (T', C), interpolated to another length."""
-    if len(positions) == size:
-        return positions
-    return interpolate(positions.T[None], size, mode="linear")[0].T.contiguous()
 
 
 @BACKBONES.register_family("torchvision")

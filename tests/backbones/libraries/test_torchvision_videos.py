@@ -5,7 +5,6 @@ from torchvision.models import video
 from torchvision.models.video import mvit, resnet
 from torchvision.ops import StochasticDepth
 
-from autox_video.backbones.libraries import torchvision_videos
 from autox_video.backbones.libraries.torchvision_videos import TorchvisionVideos
 from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
@@ -153,17 +152,6 @@ def test_mvit_takes_other_sizes_and_its_published_file(family, size):
         features = backbone(torch.randn(1, 3, frames, side, side))
     side = -(-side // 4)
     assert features.shape == (1, 32, -(-frames // 2), -(-side // 2), -(-side // 2))
-
-
-def test_resized_positions_agree_with_the_published_ones_where_they_meet():
-    ramp = torch.arange(8.0)
-    grid = (ramp[:, None] + 10 * ramp).flatten()[:, None]
-    larger = torchvision_videos._resized_grid(grid, (16, 16)).view(16, 16)
-    expected = torch.arange(16) / 2 - 0.25
-    torch.testing.assert_close(larger, expected[:, None] + 10 * expected, rtol=0, atol=3.0)
-    assert (larger.diff(dim=0) >= 0).all() and (larger.diff(dim=1) > 0).all()
-    line = torchvision_videos._resized_line(ramp[:, None], 4)[:, 0]
-    assert line.tolist() == [0.5, 2.5, 4.5, 6.5]
 
 
 @pytest.mark.parametrize("name", ["mvit_v2_s", "swin3d_t"])

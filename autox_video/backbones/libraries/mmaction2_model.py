@@ -1,0 +1,331 @@
+"""The backbone class of the family `mmaction2:NAME`.
+
+Shape letters: B clips, C channels; T, H, W frames and pixels of a clip; T', H', W' the size of the
+feature map.
+"""
+
+import inspect
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmcv.cnn.bricks import DropPath
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool3d, layer_norm
+from torch.overrides import TorchFunctionMode
+
+from autox_video.backbones.libraries.library_backbone import LibraryBackbone, Parts, State
+from autox_video.backbones.libraries.positions import resized_grid
+from autox_video.core.errors import ConfigError
+
+FRAME_KEYS = ("num_segments", "num_frames", "t_size")
+"""Constructor arguments for the number of frames, in the classes that are built for one."""
+SIDE_KEYS = ("input_resolution", "spatial_size")
+"""Constructor arguments for the size in px, in the classes that are built for one."""
+_PLANNED = ("frozen_stages", "norm_eval", "bn_frozen", "partial_bn", "with_cp")
+"""Keys of a config that the plan decides here."""
+_OFF = ("pretrained2d", "clip_pretrained")
+"""Arguments that would make `init_weights` load a file, for which the default is True."""
+_LATER = {
+    "TimeSformer": ("transformer_layers", "norm"),
+    "UniFormer": (
+        *("blocks1", "patch_embed2", "blocks2", "patch_embed3", "blocks3", "patch_embed4"),
+        *("blocks4", "norm"),
+    ),
+}
+"""Parts that a class does not list in the order of its forward pass, in this order."""
+_C3D_CLIP = (16, 112)
+"""Frames and side in px of the only clips that C3D's linear layers fit."""
+
+
+@MODELS.register_module()
+class Mmaction2Model(LibraryBackbone):
+    """The backbone and the neck of one of mmaction2's recognisers.
+
+    If the recogniser's own head only uses a class token or another vector of the whole clip, this
+    vector is appended to the channels at every position.
+
+    Args:
+        backbone: the entry `backbone` of the recogniser's config.
+        neck: the entry `neck`, if there is one.
+        sees_images: whether the recogniser is 2-D: its backbone takes frames (B*T, 3, H, W).
+        side: height and width of the input in px, for classes that are built for a size.
+        frames: number of frames, for classes that are built for one.
+        drop_path_rate: stochastic depth rate of the last block, for models that have it.
+        options: see LibraryBackbone.
+
+    Raises:
+        ConfigError: the model does not take clips of this size.
+    """
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any],
+        *,
+        neck: Mapping[str, Any] | None = None,
+        sees_images: bool = False,
+        side: int | None = None,
+        frames: int | None = None,
+        drop_path_rate: float = 0.0,
+        **options: Any,
+    ) -> None:
+        kind = backbone["type"]
+        _check_size(kind, backbone, frames, side)
+        entry = _adapted(backbone, frames, side, drop_path_rate)
+        parts = {"backbone": _build(entry, "BN2d" if sees_images else "BN3d")}
+        if neck:
+            parts["neck"] = _build(neck, "BN3d")
+            parts["neck"].aux_head = None  # only used for a loss of mmaction2's own training
+        _reorder(parts["backbone"], _LATER.get(kind, ()))
+        if kind == "TimeSformer":
+            _set_drop_path(parts["backbone"], drop_path_rate)
+        super().__init__(_Chosen(parts, kind, sees_images=sees_images), **options)
+
+    @property
+    def name(self) -> str:
+        """The class of the backbone, for messages."""
+        return self.net.kind
+
+    def init_weights(self) -> None:
+        """Initialise the weights as mmaction2 does without a pretrained file."""
+        for part in self.net.values():
+            part.init_weights()
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the feature map (B, C, T', H', W') of clips (B, 3, T, H, W)."""
+        backbone = self.net["backbone"]
+        if self.net.kind in _MAPS:
+            return _MAPS[self.net.kind](backbone, x)
+        found = backbone(x.transpose(1, 2).flatten(0, 1) if self.net.sees_images else x)
+        maps = list(found) if isinstance(found, list | tuple) else [found]
+        if self.net.sees_images:
+            maps = [m.unflatten(0, (len(x), -1)).transpose(1, 2).contiguous() for m in maps]
+        features = self.net["neck"](maps)[0] if "neck" in self.net else maps[-1]
+        return features if features.dim() == 5 else features[..., None, None, None]
+
+    def parts(self) -> Parts:
+        """Return the parts of the network in forward order, and whether each is a block."""
+        if self.net.kind == "ResNet3dSlowFast":
+            return _parts_of_pathways(self.net["backbone"])
+        return super().parts()
+
+    def own_names(self, state: Mapping[str, Tensor]) -> State:
+        """Return a published file's tensors without the head; positions are resized."""
+        own = {n: t for n, t in state.items() if n.startswith(("backbone.", "neck."))}
+        wanted = self.net.state_dict()
+        for name, resize in _POSITIONS.get(self.net.kind, {}).items():
+            if name in own:
+                own[name] = resize(own[name], wanted[name], self.net["backbone"])
+            elif name in dict(self.net.named_buffers()):  # a fixed table
+                own[name] = wanted[name]
+        return own
+
+
+class _Chosen(nn.ModuleDict):
+    """A backbone and perhaps a neck, by the names that they have in a recogniser."""
+
+    def __init__(self, parts: dict[str, nn.Module], kind: str, *, sees_images: bool) -> None:
+        super().__init__(parts)
+        self.kind, self.sees_images = kind, sees_images
+
+
+def _check_size(kind: str, entry: Mapping[str, Any], frames: int | None, side: int | None) -> None:
+    """Raise ConfigError if a class does not take clips of this size."""
+    if kind == "ResNet3dSlowFast" and frames and frames % entry.get("resample_rate", 8):
+        raise ConfigError(
+            f"clip_len: this SlowFast network takes a multiple of {entry.get('resample_rate', 8)} "
+            f"frames, not {frames}."
+        )
+    if kind == "TimeSformer" and side and side % entry["patch_size"]:
+        raise ConfigError(
+            f"resolution: this TimeSformer takes a multiple of {entry['patch_size']} px, "
+            f"not {side}."
+        )
+    if kind == "C3D" and (frames or 16, side or 112) != _C3D_CLIP:
+        raise ConfigError(
+            f"clip_len, resolution: C3D only takes 16 frames of 112 px, not {frames} of {side} px."
+        )
+
+
+def _adapted(
+    entry: Mapping[str, Any], frames: int | None, side: int | None, drop_path_rate: float
+) -> dict[str, Any]:
+    """Return a config entry with the plan's values for the arguments that its class takes."""
+    known, kind = arguments_of(entry["type"]), entry["type"]
+    changes: dict[str, Any] = {"pretrained": None, "return_feat_map": True}
+    changes |= dict.fromkeys(_OFF, False)
+    if frames is not None:
+        changes |= dict.fromkeys(FRAME_KEYS, frames)
+    if side is not None:
+        changes["input_resolution"] = side
+        # The others interpolate their positions themselves.
+        changes |= {"img_size": side} if kind == "TimeSformer" else {}
+    changes |= dict.fromkeys(("drop_path_rate", "backbone_drop_path_rate"), drop_path_rate)
+    return {**entry, **{key: value for key, value in changes.items() if key in known}}
+
+
+def arguments_of(kind: str) -> set[str]:
+    """Return the names of the constructor arguments of a class and its base classes."""
+    bases = [base for base in MODELS.get(kind).__mro__ if "__init__" in vars(base)]
+    return {name for base in bases for name in inspect.signature(base.__init__).parameters}
+
+
+def _build(entry: Mapping[str, Any], norm: str) -> nn.Module:
+    """Return a module without weights from a file; batch norms are not synchronised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)  # some constructors log every layer
+    try:
+        with DefaultScope.overwrite_default_scope("mmaction"), _MetaDevice():
+            return MODELS.build(_cleaned(entry, norm))
+    finally:
+        logging.disable(before)
+
+
+def _cleaned(value: Any, norm: str) -> Any:
+    """Return a copy of a config without files and the keys of `_PLANNED`, at any depth."""
+    if isinstance(value, Mapping):
+        kept = {k: _cleaned(v, norm) for k, v in value.items() if k not in _PLANNED}
+        kept |= {"pretrained": None} if "pretrained" in kept else {}
+        return {**kept, "type": norm} if kept.get("type") == "SyncBN" else kept
+    if isinstance(value, list | tuple):
+        return type(value)(_cleaned(part, norm) for part in value)
+    return value
+
+
+class _MetaDevice(TorchFunctionMode):
+    """Let constructors run on the meta device, where tensors have no values.
+
+    They read drop path rates as numbers, and TANet's looks at the mean of its weights.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.linspace:
+            return func(*args, **{**kwargs, "device": "cpu"})
+        if func is Tensor.cpu and args[0].is_meta:
+            return torch.zeros(args[0].shape, device="cpu")
+        return func(*args, **kwargs)
+
+
+def _reorder(module: nn.Module, names: tuple[str, ...]) -> None:
+    """Move submodules to the end of a module, in this order."""
+    for name in names:
+        part = getattr(module, name)
+        delattr(module, name)
+        setattr(module, name, part)
+
+
+def _set_drop_path(module: nn.Module, rate: float) -> None:
+    """Let the stochastic depth rate rise linearly from 0 to `rate`."""
+    drops = [part for part in module.modules() if isinstance(part, DropPath)]
+    highest = max(drop.drop_prob for drop in drops)
+    for drop in drops:
+        drop.drop_prob *= rate / highest
+
+
+def _of_slowfast(net: nn.Module, x: Tensor) -> Tensor:
+    """Return both pathways' maps in the order of mmaction2's head, at the slow one's times."""
+    slow, fast = net(x)
+    return torch.cat([adaptive_avg_pool3d(fast, slow.shape[2:]), slow], 1)
+
+
+def _of_mvit(net: nn.Module, x: Tensor) -> Tensor:
+    found = net(x)[-1]
+    return _with_vector(*found) if isinstance(found, list) else found
+
+
+def _of_timesformer(net: nn.Module, x: Tensor) -> Tensor:
+    tokens, _ = _output_of(net.norm, net, x)
+    rows, columns = (n // p for n, p in zip(x.shape[3:], net.patch_embed.patch_size, strict=True))
+    patches = tokens[:, 1:].unflatten(1, (rows, columns, -1))
+    return _with_vector(patches.permute(0, 4, 3, 1, 2), tokens[:, 0])
+
+
+def _of_vision_transformer(net: nn.Module, x: Tensor) -> Tensor:
+    found = net(x)
+    if net.fc_norm is None:
+        return found
+    # The library normalises the mean of the tokens; here each token is normalised, since the head
+    # may do more than averaging.
+    return net.fc_norm(found.movedim(1, -1)).movedim(-1, 1)
+
+
+def _of_uniformerv2(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the image encoder's normalised patch tokens and the global block's output."""
+    tokens, vector = _output_of(net.transformer.resblocks[-1], net, x)
+    patches = layer_norm(tokens[1:], tokens.shape[-1:]).unflatten(1, (len(x), -1))
+    side = math.isqrt(len(patches))
+    return _with_vector(patches.permute(1, 3, 2, 0).unflatten(3, (side, side)), vector)
+
+
+_MAPS: Mapping[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "ResNet3dSlowFast": _of_slowfast,
+    "MViT": _of_mvit,
+    "TimeSformer": _of_timesformer,
+    "VisionTransformer": _of_vision_transformer,
+    "UniFormerV2": _of_uniformerv2,
+}
+
+
+def _output_of(part: nn.Module, net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the output of a part of a network and the output of the network."""
+    outputs: list[Tensor] = []
+    hook = part.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    try:
+        last = net(x)
+    finally:
+        hook.remove()
+    return outputs[0], last
+
+
+def _with_vector(features: Tensor, vector: Tensor) -> Tensor:
+    """Return a feature map (B, C, ...) with a vector (B, C) appended at every position."""
+    vector = vector[..., None, None, None].expand(-1, -1, *features.shape[2:])
+    return torch.cat([features, vector], 1)
+
+
+def _parts_of_pathways(net: nn.Module) -> Parts:
+    """Return the parts of SlowFast, with its two pathways side by side."""
+    slow, fast = net.slow_path, net.fast_path
+    parts: Parts = [(slow.conv1, False), (fast.conv1, False)]
+    parts += [(slow.conv1_lateral, False)] if slow.lateral else []
+    for number, layer in enumerate(slow.res_layers):
+        pathways = list(getattr(slow, layer)), list(getattr(fast, layer))
+        for index in range(max(map(len, pathways))):
+            parts += [(blocks[index], True) for blocks in pathways if index < len(blocks)]
+        if slow.lateral and number < len(slow.lateral_connections):
+            parts.append((getattr(slow, slow.lateral_connections[number]), False))
+    return parts
+
+
+def _resized_image(published: Tensor, wanted: Tensor, net: nn.Module) -> Tensor:
+    """Return positions (..., 1 + H'W', C) of a class token and a square grid of another size."""
+    return resized_grid(published, wanted, prefix=1)
+
+
+def _resized_times(published: Tensor, wanted: Tensor, net: nn.Module) -> Tensor:
+    return resized_grid(published, wanted, dims=1)
+
+
+def _resized_clip(published: Tensor, wanted: Tensor, net: nn.Module) -> Tensor:
+    """Return positions (1, T'H'W', C) for another number of frames."""
+    area = math.prod(net.grid_size)
+    return resized_grid(
+        published.unflatten(1, (-1, area)).flatten(2),
+        wanted.unflatten(1, (-1, area)).flatten(2),
+        dims=1,
+    ).view_as(wanted)
+
+
+_POSITIONS: Mapping[str, Mapping[str, Callable[[Tensor, Tensor, nn.Module], Tensor]]] = {
+    "TimeSformer": {"backbone.pos_embed": _resized_image, "backbone.time_embed": _resized_times},
+    "UniFormerV2": {"backbone.positional_embedding": _resized_image},
+    "VisionTransformer": {"backbone.pos_embed": _resized_clip},
+}
+"""By class: tensors whose shape depends on the size of a clip, and how to resize them."""

@@ -1,0 +1,187 @@
+"""The family `mmaction2:NAME`: the models of mmaction2's zoo for action recognition.
+
+NAME is a name of the zoo, its beginning if no other name begins with it (`mmaction2:x3d_m`), or the
+path of a config (`mmaction2:my/config.py`), of which only the values of the model and the pipelines
+are read. The frame rate follows from the config's `frame_interval`, for videos of 30 frames per
+second as in Kinetics.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from mmaction.registry import MODELS
+
+from autox_video.backbones.libraries.cost import cost_of
+from autox_video.backbones.libraries.mmaction2_configs import (
+    FRAME_RATE,
+    Sampling,
+    ZooModel,
+    crop_of,
+    find_model,
+    read_config,
+    sampling_of,
+    test_crop_of,
+)
+from autox_video.backbones.libraries.mmaction2_model import (
+    FRAME_KEYS,
+    SIDE_KEYS,
+    Mmaction2Model,
+    arguments_of,
+)
+from autox_video.backbones.spec import BackboneSpec
+from autox_video.config.choices import BACKBONES
+from autox_video.core.errors import ConfigError
+
+LARGE_MILLIONS = 20
+"""Number of parameters from which stochastic depth is used where a config has none."""
+HIGHEST_DROP_PATH = 0.2
+"""Upper limit for a config's stochastic depth rate, which is meant for training from scratch."""
+FRAMES, SIDE = 8, 224
+"""Size of the clip where a config does not say it."""
+_RECOGNISERS = {"Recognizer2D": True, "Recognizer3D": False, "RecognizerOmni": False}
+"""Types of recognisers that take RGB frames, and whether the backbone sees single images."""
+_FIXED = ("TANet", "TimeSformer", "MViT", "UniFormerV2", "VisionTransformer", "C3D")
+"""Classes that were trained for one number of frames and have parameters for it, or that see the
+whole video in their frames."""
+_ELSEWHERE = {"timm": "timm", "torchvision": "timm"}
+_BUILD_ERRORS = (KeyError, TypeError, ValueError, AssertionError, AttributeError, RuntimeError)
+
+
+@BACKBONES.register_family("mmaction2")
+def spec(name: str) -> BackboneSpec:
+    """Return the spec of a model of mmaction2.
+
+    Raises:
+        ConfigError: there is no such model, or this installation cannot build it.
+    """
+    found = find_model(name)
+    config = read_config(found.config)
+    model = _model_part(found, config)
+    entry, sees_images = model["backbone"], _RECOGNISERS[model["type"]]
+    _refuse_unavailable(name, entry["type"])
+    sampling, side = _sampling(config, entry, sees_images), _resolution(found, config, entry)
+    arguments = {"backbone": entry, "sees_images": sees_images}
+    if model.get("neck"):
+        arguments["neck"] = model["neck"]
+    cost = _cost(name, arguments, sampling.frames or FRAMES, side)
+    mean, std = _normalisation(found, model)
+    interval = sampling.interval
+    return BackboneSpec(
+        module=__name__,
+        config={"type": "Mmaction2Model", **arguments},
+        **cost.as_fields(),
+        resolution=side,
+        is_library=True,
+        frames=sampling.frames if _takes_one_number(entry, sees_images) else None,
+        frames_per_sec=_whole(FRAME_RATE / interval) if interval else 4,
+        span_sec=sampling.frames * interval / FRAME_RATE if interval else None,
+        drop_path=_drop_path(entry, cost.parameters_millions),
+        head_dropout=float((model.get("cls_head") or {}).get("dropout_ratio", 0.0)),
+        mean=mean,
+        std=std,
+    )
+
+
+def _model_part(found: ZooModel, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the value `model` of a config.
+
+    Raises:
+        ConfigError: it is not a recogniser of RGB frames.
+    """
+    model = config.get("model")
+    kind = model.get("type") if isinstance(model, Mapping) else None
+    if kind not in _RECOGNISERS or not isinstance(model.get("backbone"), Mapping):
+        raise ConfigError(
+            f"backbone: the model of {found.config} is {kind or 'missing'}; it must be one of "
+            f"{', '.join(_RECOGNISERS)} and have a backbone."
+        )
+    return model
+
+
+def _refuse_unavailable(name: str, kind: str) -> None:
+    """Raise ConfigError if the class of a backbone cannot be used in this installation."""
+    library, dot, model = kind.partition(".")
+    if dot and library in _ELSEWHERE:
+        raise ConfigError(
+            f"backbone: {name} is the image model {model} of {library}, applied to frames; use "
+            f"timm:NAME with a similar name instead."
+        )
+    if kind not in MODELS:
+        raise ConfigError(
+            f"backbone: {name} needs {kind}, which is not part of the installed mmaction2 "
+            "(some of its backbones need the package mmpretrain); choose another model."
+        )
+    if kind == "ResNetTIN" and importlib.util.find_spec("mmcv._ext") is None:
+        raise ConfigError(
+            f"backbone: {name} needs the operator tin_shift, which is missing from the installed "
+            "mmcv (a package without compiled operators); use a TSM model instead, such as "
+            "mmaction2:tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb."
+        )
+
+
+def _cost(name: str, arguments: Mapping[str, Any], frames: int, side: int):
+    """Return the cost of a model.
+
+    Raises:
+        ConfigError: the model cannot be built.
+    """
+    try:
+        return cost_of(lambda: Mmaction2Model(**arguments), (frames, side, side))
+    except _BUILD_ERRORS as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(
+            f"backbone: mmaction2 cannot build the model of {name} ({reason})."
+        ) from error
+
+
+def _sampling(config: Mapping[str, Any], entry: Mapping[str, Any], sees_images: bool) -> Sampling:
+    """Return the sampling of a config; a backbone that is built for a clip may say its length."""
+    sampling = sampling_of(config, sees_images=sees_images)
+    if sampling.frames is not None:
+        return sampling
+    keys = (*FRAME_KEYS, "temporal_size")
+    return Sampling(next((entry[key] for key in keys if key in entry), None), None)
+
+
+def _resolution(found: ZooModel, config: Mapping[str, Any], entry: Mapping[str, Any]) -> int:
+    """Return the side in px for which a model was trained."""
+    built_for = next((entry[key] for key in SIDE_KEYS if key in entry), None)
+    return built_for or crop_of(config) or found.resolution or test_crop_of(config) or SIDE
+
+
+def _takes_one_number(entry: Mapping[str, Any], sees_images: bool) -> bool:
+    """Return whether a model needs its own number of frames."""
+    kind = entry["type"]
+    if kind in _FIXED or kind == "ResNet3dSlowFast":
+        return True
+    return sees_images and "num_segments" in arguments_of(kind)
+
+
+def _drop_path(entry: Mapping[str, Any], parameters_millions: float) -> float:
+    if entry["type"] == "TimeSformer":
+        return 0.1  # the rate in its class
+    if "drop_path_rate" not in arguments_of(entry["type"]):
+        return 0.0
+    default = 0.1 if parameters_millions > LARGE_MILLIONS else 0.0
+    return min(entry.get("drop_path_rate") or default, HIGHEST_DROP_PATH)
+
+
+def _normalisation(found: ZooModel, model: Mapping[str, Any]) -> tuple[tuple, tuple]:
+    """Return the mean and the standard deviation of pixels from 0 to 255.
+
+    Raises:
+        ConfigError: the config does not have three of each.
+    """
+    preprocessor = model.get("data_preprocessor") or {}
+    values = [tuple(map(float, preprocessor.get(key) or ())) for key in ("mean", "std")]
+    if [len(value) for value in values] != [3, 3]:
+        raise ConfigError(
+            f"backbone: the model of {found.config} needs a data_preprocessor with the mean and "
+            "the std of red, green and blue (0 to 255)."
+        )
+    return values[0], values[1]
+
+
+def _whole(number: float) -> float:
+    return int(number) if float(number).is_integer() else number
