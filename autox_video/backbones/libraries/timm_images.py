@@ -3,6 +3,7 @@
 Shape letters: N images, L tokens, C channels, H' and W' rows and columns of the feature map.
 """
 
+import difflib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -130,7 +131,8 @@ def spec(name: str) -> BackboneSpec:
         ConfigError: timm has no such model, or it is not an image model.
     """
     if not timm.is_model(name):
-        near = ", ".join(f"timm:{each}" for each in timm.list_models(f"*{name}*")[:3])
+        similar = difflib.get_close_matches(name, timm.list_models(), n=3)
+        near = ", ".join(f"timm:{each}" for each in similar)
         hint = f" Did you mean {near}?" if near else ""
         raise ConfigError(f"backbone: timm has no model {name}.{hint}")
     published = timm.get_pretrained_cfg(name)

@@ -1,0 +1,63 @@
+"""Folding batch norms into convolutions: the same features, and never others."""
+
+import pytest
+import torch
+from torch import nn
+
+from autox_video.backbones.libraries.folding import folded
+from autox_video.backbones.libraries.library_backbone import FrameBackbone
+from autox_video.backbones.libraries.timm_images import TimmImages
+
+
+def trained_norms(backbone):
+    """Batch norms with statistics, as after training."""
+    torch.manual_seed(0)
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 2.0)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    return backbone.eval()
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "test_efficientnet"])
+def test_features_stay_the_same_without_batch_norms(name):
+    backbone = trained_norms(TimmImages(name))
+    clips = torch.randn(2, 3, 2, 64, 64)
+    fast = folded(backbone, clips[:1])
+    assert fast is not backbone
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(clips), backbone(clips), rtol=1e-3, atol=1e-4)
+
+
+def test_the_backbone_itself_stays_as_it_is():
+    backbone = trained_norms(TimmImages("resnet10t", precision="bfloat16"))
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    fast = folded(backbone, torch.randn(1, 3, 2, 64, 64))
+    assert backbone.state_dict().keys() == before.keys()
+    assert all(torch.equal(t, before[name]) for name, t in backbone.state_dict().items())
+    assert fast.dtype == backbone.dtype == torch.bfloat16
+
+
+class _OtherOrder(nn.Module):
+    """A network whose batch norm comes before the convolution that is defined before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.conv(self.norm(x))
+
+
+class _Frames(FrameBackbone):
+    def frame_features(self, images):
+        return self.net(images)
+
+
+def test_a_network_with_another_order_is_not_folded():
+    backbone = trained_norms(_Frames(_OtherOrder()))
+    assert folded(backbone, torch.randn(1, 3, 2, 16, 16)) is backbone
