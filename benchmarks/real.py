@@ -1,10 +1,10 @@
-"""Goal: on real clips, pretrained knowledge lifts the test score well above training from scratch.
+"""Goal: on real clips, pretrained weights lift the test score well above training from scratch.
 
-FOLDER has `videos/` and `annotations/` with `train_list.txt` and `val_list.txt`, of which the latter
-is the test list; or one sub-folder of numbered clips per class, of which the first two thirds of
-each class are for training, as in split.py. `python autotrain.py` and `python autotest.py` run with
-the default config, a time budget and no network, once as they are and, with `--scratch`, once
-without any weights (`load_from=none`).
+FOLDER has `videos/` and `annotations/` with `train_list.txt` and `val_list.txt`, which is the test
+list; or one sub-folder of numbered clips per class, of which the first two thirds of each class are
+for training, as in split.py. `python autotrain.py` and `python autotest.py` run with the default
+config, a time budget and no network: once as they are and, with `--scratch`, once without any
+weights (`load_from=none`).
 
     python benchmarks/real.py FOLDER [--budget 10m] [--seeds 0,1,2] [--scratch] [KEY=VALUE ...]
 """
