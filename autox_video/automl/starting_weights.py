@@ -32,7 +32,7 @@ NONE = "none"
 
 
 def find_weights(load_from: str, backbone: str, terms: Terms) -> Pretrained | None:
-    """Return the weights selected by `load_from`, `backbone` and what is there or can be fetched.
+    """Return the weights selected by `load_from` and `backbone`, from this machine or fetched.
 
     Raises:
         CheckpointError: the given file is missing, or its backbone is unknown.

@@ -98,7 +98,7 @@ def current() -> Processes:
 
 
 def started_by_others() -> bool:
-    """Return whether torchrun or `launch` started this process, even if it is the only one."""
+    """Return whether torchrun or `launch` started this process, alone or with others."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 

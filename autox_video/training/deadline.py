@@ -58,7 +58,7 @@ class Pace:
     early: EarlySteps = EarlySteps()
 
     def needed_sec(self, end: End) -> float:
-        """Return the time needed to reach an end of training, including evaluations."""
+        """Return the time in seconds that training still needs until `end`, with evaluations."""
         steps = self.early.worth(self.step, end.last_step, end.last_step)
         count = evaluations(self.epoch, end.epochs, self.val_interval)
         return steps * self.step_sec + count * self.evaluation_sec

@@ -136,7 +136,7 @@ def _cost(name: str, arguments: Mapping[str, Any], frames: int, side: int):
 
 
 def _sampling(config: Mapping[str, Any], entry: Mapping[str, Any], sees_images: bool) -> Sampling:
-    """Return the sampling of a config; a backbone that is built for a clip may say its length."""
+    """Return how frames are sampled; if the config does not say, use the backbone's clip length."""
     sampling = sampling_of(config, sees_images=sees_images)
     if sampling.frames is not None:
         return sampling
