@@ -1,7 +1,7 @@
 """The spec of a backbone; `config.choices.BACKBONES` maps backbone names to specs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Size = tuple[int, int, int]
@@ -65,3 +65,8 @@ class BackboneSpec:
     """Number of frames that the backbone was built for; None if it takes any number."""
     span_sec: float | None = None
     """Seconds of video in a published input clip; None if it is unknown or does not matter."""
+    one_size: bool = False
+    """Whether a model, once built, only takes clips of the size that it was built for."""
+    published: Mapping[str, Any] = field(default_factory=dict)
+    """What the library's hub says of the model, as plain values. A run record keeps them, so that
+    the model can be built again without the hub."""

@@ -9,7 +9,7 @@ import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from autox_video.core.errors import ConfigError
 
@@ -33,6 +33,7 @@ class Registry(Generic[Item]):
         self._families = dict(families or {})
         self._items: dict[str, Item] = {}
         self._makers: dict[str, Callable[[str], Item]] = {}
+        self._restorers: dict[str, Callable[[Mapping[str, Any]], Item]] = {}
 
     def register(self, name: str) -> Callable[[Item], Item]:
         """Return a decorator that registers a component under a name.
@@ -54,19 +55,38 @@ class Registry(Generic[Item]):
         return keep
 
     def register_family(
-        self, prefix: str
+        self, prefix: str, *, restore: Callable[[Mapping[str, Any]], Item] | None = None
     ) -> Callable[[Callable[[str], Item]], Callable[[str], Item]]:
         """Return a decorator that registers a function, which makes a family's components.
 
         The function gets the part of a name after `prefix` and a colon. It raises ConfigError if
         the family has no such component.
+
+        Args:
+            prefix: prefix of the family's names.
+            restore: makes a component from the plain values that a run record keeps of it.
         """
 
         def keep(make: Callable[[str], Item]) -> Callable[[str], Item]:
             self._makers[prefix] = make
+            if restore is not None:
+                self._restorers[prefix] = restore
             return make
 
         return keep
+
+    def restore(self, name: str, published: Mapping[str, Any]) -> None:
+        """Register a family's component from the plain values that a run record keeps of it.
+
+        Raises:
+            ValueError: the name does not belong to a family whose components can be restored.
+        """
+        family = self.family_of(name)
+        if family is not None:
+            importlib.import_module(self._families[family])
+        if family not in self._restorers:
+            raise ValueError(f"{self.kind} {name} cannot be restored")
+        self._items[name] = self._restorers[family](published)
 
     def family_of(self, name: object) -> str | None:
         """Return the prefix of the family that a name belongs to, or None."""

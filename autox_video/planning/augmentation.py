@@ -41,6 +41,8 @@ def early_share(draft: Draft) -> Choice:
     side, asked = draft.resolution, draft.asked("progressive")
     if asked is None:
         return by_rule(0.0, "off: there is time for full-size clips")
+    if asked and draft.spec.one_size:
+        return by_user(0.0, f"no effect: {draft.backbone} is built for clips of one size")
     if asked and smaller_side(side) == side:
         why = f"no effect: clips of {side} px are small already"
         return by_user(0.0, why)

@@ -92,6 +92,7 @@ class RunRecord:
             "data": {k: v for k, v in data.items() if k not in _LIST_PATHS} | dict(self.lists),
             "prediction": self.prediction and self.prediction.to_json(),
             "choices": self.plan.to_json(),
+            "published": dict(BACKBONES[self.plan.backbone].published),
             "finished": self.finished,
         }
 
@@ -114,6 +115,8 @@ class RunRecord:
             )
         paths = dict(zip(_LIST_PATHS, (str(folder / f"{n}.csv") for n in _LISTS), strict=True))
         try:
+            if stored.get("published"):
+                BACKBONES.restore(stored["choices"]["backbone"]["value"], stored["published"])
             data = {**stored["data"], **paths, "fingerprint": stored["fingerprint"]}
             prediction = stored["prediction"]
             record = cls(

@@ -65,7 +65,8 @@ def with_progressive_resizing(plan: Plan, prediction: Prediction) -> Plan:
     side = smaller_side(plan.resolution)
     if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:
         return plan
-    if plan.compile:  # the model would be compiled for each size
+    # With compiling, the model would be compiled for each size.
+    if plan.compile or BACKBONES[plan.backbone].one_size:
         return plan
     why = "smaller clips at first, so that more epochs fit into time_budget"
     return plan.settle(BUDGET, why, early_side=side, early_share=EARLY_SHARE)

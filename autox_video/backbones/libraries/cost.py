@@ -50,7 +50,8 @@ def cost_of(build: Callable[[], nn.Module], clip: Size) -> Cost:
             saved[storage._cdata] = storage.nbytes()
         return tensor
 
-    with FlopCounterMode(display=False) as flops, saved_tensors_hooks(keep, lambda t: t):
+    counts, keeps = FlopCounterMode(display=False), saved_tensors_hooks(keep, lambda t: t)
+    with torch.enable_grad(), counts as flops, keeps:
         features = backbone(pixels)
     size = math.prod(clip) / math.prod(UNIT)
     return Cost(
