@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.server
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -97,11 +98,14 @@ class _WeightHandler(http.server.BaseHTTPRequestHandler):
         path = self.path.lstrip("/")
         self.server.requests.append((self.command, path, self.headers.get("Range")))
         if self.server.status and with_content:
-            self.send_error(self.server.status)
+            self.send_response(self.server.status)
+            self.send_header("X-Error-Code", self.server.error_code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif path.startswith("api/models/"):
-            self._describe(path.removeprefix("api/models/").partition("?")[0])
+            self._describe(re.sub(r"^api/models/|(/revision/|\?).*", "", path))
         elif "/resolve/" in path:
-            self._of_hub(path.replace("/resolve/main/", "/"), with_content=with_content)
+            self._of_hub(re.sub("/resolve/[^/]+/", "/", path), with_content=with_content)
         elif path.startswith("blobs/"):
             digests = {hashlib.sha256(c).hexdigest(): c for c in self.server.files.values()}
             content = self.server.sent_instead or digests[path.removeprefix("blobs/")]
@@ -187,6 +191,8 @@ class WeightServer(http.server.ThreadingHTTPServer):
         """Size of what is sent at once, and the pause before it."""
         self.status = 0
         """Answer every GET with this error."""
+        self.error_code = ""
+        """Name of the error, as a hub gives it."""
         self.licence = ""
         """Licence on the cards of all repositories."""
         self.sent_instead = b""

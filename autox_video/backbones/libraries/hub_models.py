@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -23,18 +23,17 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars, enable_progress_bars
 
+from autox_video.backbones.weights.fetching import reachable
+from autox_video.backbones.weights.hub import DESCRIPTIONS, is_offline
 from autox_video.core.errors import ConfigError
 
 CONFIG = "config.json"
-PREPROCESSORS = (
-    "video_preprocessor_config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-)
+PREPROCESSORS = tuple(name for name in DESCRIPTIONS if name != CONFIG)
 """Names of the files that say how frames are prepared."""
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Names of weight files, best first; large models have an index file and several parts instead."""
+"""Names of weight files, best first."""
 TIMEOUT_SEC = 4.0
+"""Time limit for each answer of the hub, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +48,6 @@ class HubModel:
     """ORG/NAME; None for a local folder."""
     revision: str | None
     """SHA of the commit; None for a local folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class WeightFiles:
-    """The files that hold the weights of a published model."""
-
-    repository: str | None
-    """ORG/NAME; None for files in a local folder."""
-    revision: str | None
-    """SHA of the commit; None for files in a local folder."""
-    names: tuple[str, ...]
-    """Names of the files in the repository, or absolute paths of local files."""
 
 
 def is_folder(name: str) -> bool:
@@ -93,38 +80,17 @@ def find_model(name: str) -> HubModel:
     return HubModel(name, path.parent, repository, path.parent.name)
 
 
-def files_of(name: str) -> WeightFiles:
-    """Return which files hold the weights of a model, without fetching them.
-
-    Raises:
-        ConfigError: there is no such model, it has no weights in a supported format, or the hub
-            cannot be reached and the weights are not in its cache.
-    """
-    model = find_model(name)
-    if model.repository is None:
-        present = {path.name for path in model.folder.iterdir()}
-        paths = (str(model.folder.absolute() / each) for each in _weights_among(present, name))
-        return WeightFiles(None, None, tuple(paths))
-    names = {each for each in WEIGHTS if _cached(model.repository, each, model.revision)}
-    if not names:
-        with _errors_about(name):
-            names = _listed(model.repository, model.revision)
-    return WeightFiles(model.repository, model.revision, _weights_among(names, name))
+def pinned(name: str) -> str:
+    """Return ORG/NAME@SHA, if the description of the model is in the cache; else the name."""
+    repository, _, revision = name.partition("@")
+    path = _cached(repository, CONFIG, revision)
+    return name if path is None else f"{repository}@{path.parent.name}"
 
 
-def _weights_among(names: set[str], model: str) -> tuple[str, ...]:
-    """Return the names of the weight files among all file names of a model."""
-    for whole in WEIGHTS:
-        if whole in names:
-            return (whole,)
-        stem, dot, suffix = whole.partition(".")
-        if f"{whole}.index.json" in names:
-            parts = (n for n in names if n.startswith(f"{stem}-") and n.endswith(dot + suffix))
-            return tuple(sorted(parts))
-    raise ConfigError(
-        f"backbone: hf:{model} has no {' or '.join(WEIGHTS)}; choose a model with weights for "
-        "PyTorch."
-    )
+def weights_in(folder: str) -> Path | None:
+    """Return the path of the weights in a local folder, or None."""
+    paths = (Path(folder).expanduser().absolute() / name for name in WEIGHTS)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def read_json(path: Path) -> dict:
@@ -153,8 +119,9 @@ def _fetch(name: str, repository: str, revision: str) -> Path:
     Raises:
         ConfigError: they cannot be fetched.
     """
+    if is_offline() or not reachable([constants.ENDPOINT]):
+        raise ConfigError(_unreachable(f"backbone: hf:{name}"))
     with _errors_about(name):
-        # The list comes first: without a network, downloads are tried for half a minute.
         listed = _listed(repository, revision)
         if CONFIG not in listed:
             raise ConfigError(
@@ -204,10 +171,7 @@ def _errors_about(name: str) -> Iterator[None]:
             f"{about}: the hub has no such revision; check what follows @."
         ) from error
     except RepositoryNotFoundError as error:
-        raise ConfigError(
-            f"{about}: the hub has no such model, or it is private; check the name, and set "
-            "HF_TOKEN if it is private."
-        ) from error
+        raise ConfigError(_absent(about)) from error
     except HFValidationError as error:
         raise ConfigError(
             f"{about}: that is not a name on the hub; write hf:ORG/NAME, hf:ORG/NAME@REVISION or "
@@ -215,11 +179,20 @@ def _errors_about(name: str) -> Iterator[None]:
         ) from error
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "an error")
+        if status in (401, 404):  # mirrors name no reason
+            raise ConfigError(_absent(about)) from error
         raise ConfigError(f"{about}: the hub answered with {status}; try again later.") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:
         raise ConfigError(_unreachable(about)) from error
     except OSError as error:
         raise ConfigError(f"{about}: cannot be fetched ({error}).") from error
+
+
+def _absent(about: str) -> str:
+    return (
+        f"{about}: the hub has no such model, or it is private; check the name, and set HF_TOKEN "
+        "if it is private."
+    )
 
 
 def _unreachable(about: str) -> str:

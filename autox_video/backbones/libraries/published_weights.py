@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from autox_video.backbones.libraries.hub_models import WEIGHTS, is_folder, pinned, weights_in
 from autox_video.backbones.weights.fetching import address_of, is_offline, reachable
 from autox_video.backbones.weights.hub import files_and_licence
 from autox_video.backbones.weights.known_weights import KnownFile
@@ -13,7 +14,6 @@ from autox_video.config.choices import BACKBONES
 UNKNOWN = "unknown"
 """What stands for a licence that the library does not name."""
 
-_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _NONCOMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research-only|^apple-", re.IGNORECASE)
 
 
@@ -80,8 +80,15 @@ def _of_mmaction2(backbone: str, name: str) -> KnownFile | None:
 
 
 def _of_hub(backbone: str, name: str) -> KnownFile | None:
-    """Return the file in the cache, or the one that the hub lists."""
-    files = [_file(backbone, f"hf://{name}/{file}", UNKNOWN, "the hub") for file in _HUB_FILES]
+    """Return the file in a local folder or the cache, or the one that the hub lists.
+
+    It is of the same commit as the description in the cache, if there is one.
+    """
+    if is_folder(name):
+        path = weights_in(name)
+        return path and _file(backbone, str(path), UNKNOWN, "a local folder")
+    name = pinned(name)
+    files = [_file(backbone, f"hf://{name}/{file}", UNKNOWN, "the hub") for file in WEIGHTS]
     cached = next((file for file in files if file.path_in(())), None)
     if cached is not None:
         return cached
@@ -89,7 +96,7 @@ def _of_hub(backbone: str, name: str) -> KnownFile | None:
         return files[0]
     repository, _, revision = name.partition("@")
     sizes, licence = files_and_licence(repository, revision or None)
-    for file in _HUB_FILES:
+    for file in WEIGHTS:
         if file in sizes:
             url, mib = f"hf://{name}/{file}", round(sizes[file] / 2**20)
             return _file(backbone, url, licence or UNKNOWN, "the hub", mib)

@@ -21,7 +21,12 @@ from autox_video.core.errors import FetchError
 ANSWER_SEC = 10.0
 """Time limit for the hub's answer about a file, in seconds."""
 
-DESCRIPTIONS = ("config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+DESCRIPTIONS = (
+    "config.json",
+    "video_preprocessor_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+)
 """Small files of a repository that say how to build the model and how to prepare its input."""
 
 _NAME = re.compile(r"[\w-]+")

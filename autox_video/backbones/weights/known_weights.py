@@ -50,8 +50,8 @@ class KnownFile:
     source: str
     """Training data sets, the last one trained on first; "images" marks image weights."""
     url: str
-    """Address: https://, hf://ORG/NAME[@REVISION]/FILE on the Hugging Face hub, or
-    package://MODULE/FILE for a file that a Python package contains."""
+    """Address: https://, hf://ORG/NAME[@REVISION]/FILE on the Hugging Face hub,
+    package://MODULE/FILE for a file that a Python package contains, or an absolute path."""
     name: str = ""
     """Short unique name, as in `autox-video weights fetch NAME`."""
     sha256: str = ""

@@ -73,6 +73,8 @@ def copies_in_caches(address: str, sha256: str = "") -> Iterator[Path]:
         path = _in_hub_cache(HubFile.of(address))
     elif address.startswith(PACKAGE):
         path = _in_package(address, sha256)
+    elif Path(address).is_absolute():
+        path = Path(address)
     else:
         path = torch_folder() / address.rpartition("/")[2]
     if path is not None:

@@ -4,6 +4,7 @@ import pytest
 import timm
 import torchvision
 
+from autox_video.backbones.libraries.hub_models import find_model
 from autox_video.backbones.libraries.published_weights import excludes_commerce, published_file
 from autox_video.backbones.weights.fetching import fetch
 from autox_video.backbones.weights.known_weights import KNOWN_FILES
@@ -76,11 +77,33 @@ def test_the_hub_names_files_and_licence(monkeypatch, tmp_path, file):
         assert (known.licence, known.noncommercial) == ("cc-by-nc-4.0", True)
         assert fetch(known).read_bytes() == b"tensors"
         requests = len(server.requests)
-        assert published_file(backbone).url == known.url  # in the cache
+        cached = published_file(backbone)
+        assert cached.url == f"hf://{name}@{'c' * 40}/{file}"
+        assert cached.path_in(()) == known.path_in(())
         assert len(server.requests) == requests
         server.status = 404
         with pytest.raises(FetchError, match="no such file on the hub"):
             published_file("hf:org/absent")
+
+
+def test_the_file_is_of_the_commit_whose_description_is_in_the_cache(monkeypatch, tmp_path):
+    with serve_weights() as server:
+        server.files |= {"org/net/model.safetensors": b"tensors", "org/net/config.json": b"{}"}
+        server.files["org/net/preprocessor_config.json"] = b"{}"
+        use_as_hub(server, monkeypatch, tmp_path)
+        commit = find_model("org/net").revision
+        known = published_file("hf:org/net")
+        assert known.url == f"hf://org/net@{commit}/model.safetensors"
+        assert fetch(known).read_bytes() == b"tensors"
+    assert published_file("hf:org/net") == known
+
+
+def test_a_local_folder_has_its_weights(tmp_path):
+    assert published_file(f"hf:{tmp_path}") is None
+    (tmp_path / "model.safetensors").write_bytes(b"tensors")
+    known = published_file(f"hf:{tmp_path}")
+    assert known.path_in(()) == tmp_path / "model.safetensors"
+    assert known.at(known.path_in(())).backbone == f"hf:{tmp_path}"
 
 
 def test_offline_the_hub_is_not_asked():

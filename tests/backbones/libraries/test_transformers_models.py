@@ -13,7 +13,6 @@ from autox_video.backbones.libraries.transformers_models import spec
 from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
 from autox_video.data.loading.preprocess import ClipPreprocessor
-from tests.backbones.libraries.hub_server import COMMIT, hub
 from tests.backbones.libraries.tiny_transformers import (
     CONFIGS,
     FRAMES,
@@ -22,7 +21,9 @@ from tests.backbones.libraries.tiny_transformers import (
     processor_of,
     saved,
 )
+from tests.servers import serve_weights, use_as_hub
 
+COMMIT = "c" * 40
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 OLD = {
     "videomae": {"feature_extractor_type": "VideoMAEFeatureExtractor", "size": PX, **IMAGENET},
@@ -131,8 +132,10 @@ def test_a_model_is_built_again_from_what_a_record_keeps(tmp_path):
 
 
 def test_a_model_of_the_hub_has_the_revision_in_its_record(monkeypatch, tmp_path):
-    with hub(monkeypatch, tmp_path / "cache") as server:
-        server.models["someone/tiny"] = saved(tmp_path / "model", "vit")
+    files = saved(tmp_path / "model", "vit").iterdir()
+    with serve_weights() as server:
+        server.files |= {f"someone/tiny/{path.name}": path.read_bytes() for path in files}
+        use_as_hub(server, monkeypatch, tmp_path / "cache")
         found = spec("someone/tiny")
     assert found.published["revision"] == COMMIT
     assert found == spec(f"someone/tiny@{COMMIT}")
