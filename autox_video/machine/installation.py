@@ -61,7 +61,8 @@ def requirements() -> dict[str, str]:
         lines = metadata.requires(PROJECT) or []
     except metadata.PackageNotFoundError:
         return {}
-    needed = [Requirement(line) for line in lines if "extra ==" not in line]
+    listed = [Requirement(line) for line in lines]
+    needed = [r for r in listed if r.marker is None or r.marker.evaluate({"extra": ""})]
     return {requirement.name: str(requirement.specifier) for requirement in needed}
 
 
