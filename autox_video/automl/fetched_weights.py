@@ -89,7 +89,7 @@ def _candidates(folders: Sequence[Path], backbone: str | None, terms: Terms) -> 
     try:
         known = next(listed, None) or _published(backbone)
     except FetchError as error:
-        complain(f"{error} Training goes on with what is there.")
+        complain(f"{error} Training continues with the weights on this machine, if any.")
         known = None
     if known is None:
         return []
@@ -115,9 +115,9 @@ def _fetch_best(missing: Sequence[KnownFile], terms: Terms) -> Pretrained | None
     try:
         path = fetch(known, seconds=fetch_limit_sec(terms.time_budget_sec))
     except NoNetworkError as error:
-        say(f"{error} Training goes on with what is there.")
+        say(f"{error} Training continues with the weights on this machine, if any.")
     except (FetchError, ResourceError) as error:
-        complain(f"{error} Training goes on with what is there.")
+        complain(f"{error} Training continues with the weights on this machine, if any.")
     else:
         return known.at(path)
     return None
@@ -153,8 +153,8 @@ def given_file(load_from: str, terms: Terms) -> tuple[Path, KnownFile | None]:
         return copy, known
     if not terms.download:
         raise ConfigError(
-            f"load_from: {load_from} is not on this machine, and download is never. Set download: "
-            "auto, or give a file."
+            f"load_from: {load_from} is not on this machine, and `download: never` forbids "
+            "fetching it. Set download: auto, or give a file."
         )
     return (fetch_address(load_from) if known is None else fetch(known)), known
 

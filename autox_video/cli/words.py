@@ -28,6 +28,7 @@ DEMO_CONFIG = {
     "demo": True,
     "work_dir": "work_dirs/demo",
     "time_budget": "75s",
+    "load_from": "none",
 }
 
 Config = str | dict[str, Any]

@@ -118,15 +118,28 @@ def probe_candidates(
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
-    """Return the plan for the best weights; without weights, return the plan made by the rules."""
-    if start is not None:
+    """Return the plan for the best weights, or from scratch if there are no weights that fit."""
+    if start is not None and not _fits_badly(job, best, start):
         return replace(start.plan, head_grid=None)  # training uses the backbone's published head
-    plan = job.prepared.plan
+    plan = job.prepared.plan if start is None else choose(replace(job.prepared.basis, weights=None))
     backbone = plan.choices["backbone"]
     why = f"{backbone.reason}; compared with a probe on {best.plan.backbone}, "
     why += f"{_figures(job, best.scored)}: the better one is kept"
+    if start is not None:
+        name = Path(start.plan.pretrained).name
+        why += f"; the features of {name} fit worse: {_figures(job, start.scored)}"
     chosen = {"backbone": replace(backbone, reason=why), "flip": best.plan.choices["flip"]}
     return plan.with_choices(chosen)
+
+
+def _fits_badly(job: Job, best: Candidate, start: Candidate) -> bool:
+    """Return whether pretrained features are clearly worse than descriptors, which see motion.
+
+    On a CPU, a small model then learns more from scratch than pretrained weights can be changed.
+    """
+    by_choice = _describes(job.prepared) and job.prepared.plan.device == "cpu"
+    is_fixed = not BACKBONES[best.plan.backbone].learns
+    return by_choice and is_fixed and best.scored.low > start.scored.high
 
 
 def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
@@ -144,7 +157,7 @@ def _weights(prepared: Prepared) -> list[Pretrained]:
     if first is None or asked.load_from != AUTO:
         return [] if first is None else [first]
     wanted = None if asked.backbone == AUTO else asked.backbone
-    others = find_all(weight_folders(), wanted)
+    others = find_all(weight_folders(), wanted, noncommercial=asked.noncommercial)
     return [first, *(other for other in others if other.path != first.path)]
 
 

@@ -350,3 +350,14 @@ def test_mirror_images_of_the_same_classes_stay(keys):
     fit(settings_of(keys, **FROM, epoch=1, flip=True, work_dir=keys["work_dir"] + "2"))
     given = json.loads(Path(keys["work_dir"] + "2", "record.json").read_text())["choices"]["flip"]
     assert given == {"value": True, "reason": "given in the config", "source": "user"}
+
+
+def test_weights_whose_features_fit_badly_are_not_trained(known, keys, tmp_path, monkeypatch):
+    """Descriptors tell the colours apart, features of dead weights tell nothing."""
+    folder = weights_for(keys, tmp_path / "checkpoints")
+    (folder / NAMES[1]).unlink()
+    monkeypatch.setattr("autox_video.automl.starting_weights.weight_folders", lambda: [folder])
+    fit(settings_of(keys, **FROM, load_from="auto", epoch=1, lr=1e-9))
+    choices = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]
+    assert choices["backbone"]["value"] == "conv_nano" and choices["pretrained"]["value"] is None
+    assert f"the features of {NAMES[0]} fit worse: top-1 " in choices["backbone"]["reason"]
