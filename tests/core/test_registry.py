@@ -47,3 +47,20 @@ def test_nothing_takes_the_place_of_the_projects_own(registry):
 def test_an_unknown_name_is_told_with_those_that_there_are(registry):
     with pytest.raises(ConfigError, match="known names: square.*Did you mean square"):
         registry["squar"]
+
+
+def test_a_component_of_a_family_is_restored_from_what_a_record_keeps(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "family_of_the_registry.py").write_text(
+        "import __main__\nfamily = __main__.registry_of_the_test.register_family\n"
+        "family('n', restore=lambda kept: kept['value'])(int)\n"
+    )
+    registry = Registry("number", {}, families={"n": "family_of_the_registry", "m": "sys"})
+    monkeypatch.setattr(sys.modules["__main__"], "registry_of_the_test", registry, raising=False)
+    registry.restore("n:seven", {"value": 7})
+    assert registry["n:seven"] == 7
+    assert registry["n:8"] == 8
+    for name in ("m:7", "seven"):
+        with pytest.raises(ValueError, match=f"number {name} cannot be restored"):
+            registry.restore(name, {"value": 7})
+    sys.modules.pop("family_of_the_registry")

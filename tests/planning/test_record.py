@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
 from autox_video.planning.plan import ADDED
 from autox_video.planning.predicted_time import Prediction
@@ -19,6 +20,7 @@ from autox_video.planning.record import (
     write_stored,
 )
 from autox_video.run.work_dir import RECORD
+from tests.backbones.libraries.tiny_transformers import saved
 from tests.planning.test_plan import SWIN_B, plan_for
 
 CLASSES = tuple(f"class {n}" for n in range(25))
@@ -65,6 +67,22 @@ def test_a_model_file_has_the_licence_of_the_weights_it_began_with(run):
     assert carried["choices"]["pretrained"]["figures"]["licence"] == "MIT"
     scratch = replace(record, plan=plan_for())
     assert "figures" not in of_weights(scratch.to_json())["choices"]["pretrained"]
+
+
+def test_a_model_of_a_hub_is_built_again_from_the_record_alone(tmp_path):
+    name = f"hf:{saved(tmp_path / 'model', 'videomae')}"
+    record = replace(record_in(tmp_path), plan=plan_for(backbone=name))
+    found, carried = BACKBONES[name], json.dumps(of_weights(record.to_json()))
+    del BACKBONES._items[name]
+    (tmp_path / "model").rename(tmp_path / "moved")
+    again = RunRecord.from_json(json.loads(carried), tmp_path, tmp_path / "best.pth")
+    assert again.plan.backbone == name
+    assert BACKBONES[name] == found
+    damaged = json.loads(carried)
+    damaged["published"]["config"]["hidden_size"] = "wide"
+    with pytest.raises(CheckpointError, match="hidden_size"):
+        RunRecord.from_json(damaged, tmp_path, tmp_path / "best.pth")
+    del BACKBONES._items[name]
 
 
 def test_a_record_of_before_a_field_was_added_is_read(run):

@@ -13,6 +13,7 @@ from autox_video.planning.time_limit import (
     smaller_sizes,
     with_progressive_resizing,
 )
+from tests.backbones.libraries.tiny_transformers import saved
 from tests.planning.test_plan import GPU, SWIN_B, plan_for
 
 MEASURED = Measured(0.002, 0.002, 0.010, 0.003, 0.004)
@@ -122,3 +123,14 @@ def test_clips_are_smaller_at_first_where_epochs_would_not_fit():
 def test_the_user_may_ask_for_smaller_clips_at_first(progressive, resolution, early):
     plan = plan_for(progressive=progressive, resolution=resolution)
     assert (plan.early_side, plan.early_share) == early
+
+
+def test_a_backbone_that_is_built_for_one_size_has_no_smaller_clips(tmp_path):
+    name = f"hf:{saved(tmp_path, 'videomae')}"
+    plan = plan_for(backbone=name, progressive="on", resolution=224)
+    assert (plan.early_side, plan.early_share) == (224, 0.0)
+    assert "one size" in plan.choices["early_share"].reason
+    plan, prediction = in_budget(100.0)
+    fixed = replace(plan, backbone=name)
+    assert with_progressive_resizing(plan, prediction) != plan
+    assert with_progressive_resizing(fixed, prediction) == fixed

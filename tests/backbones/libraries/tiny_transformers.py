@@ -95,3 +95,14 @@ def saved(folder: Path, kind: str, *, has_head: bool = True) -> Path:
     tiny_model(kind, has_head=has_head).save_pretrained(folder)
     processor_of(kind).save_pretrained(folder)
     return folder
+
+
+def saved_with_text(folder: Path) -> Path:
+    """A folder with a tiny VideoPrism for videos and text, and its processor."""
+    torch.manual_seed(0)
+    text = {**_SMALL, "vocab_size": 40, "max_position_embeddings": 8}
+    video = {**CONFIGS["videoprism_vision_model"], "num_auxiliary_layers": 1}
+    config = CONFIG_MAPPING["videoprism"](vision_config=video, text_config=text)
+    AutoModel.from_config(config).save_pretrained(folder)
+    processor_of("videoprism_vision_model").save_pretrained(folder)
+    return folder
