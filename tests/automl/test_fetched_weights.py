@@ -78,7 +78,7 @@ def test_what_is_there_is_taken_where_nothing_better_comes(known, server, capsys
     server.status = 404
     assert find_weights("auto", "auto", TERMS).backbone == "timm:x3d_s-k400"
     (warning,) = capsys.readouterr().err.splitlines()
-    assert "x3d_m-k400.pth: there is no such file" in warning and "goes on" in warning
+    assert "x3d_m-k400.pth: there is no such file" in warning and "continues" in warning
 
 
 def test_without_a_network_there_is_one_sentence(known, server, capsys):
