@@ -15,6 +15,7 @@ import pytest
 from autox_video import AutoXVideo
 from autox_video.cli.main import main
 from autox_video.config.settings import Settings
+from tests.backbones.libraries.tiny_transformers import saved
 from tests.backbones.weights.weight_files import weights_file
 from tests.datasets import COLOURS, REPOSITORY, TINY, colour_clip
 from tests.docs.pages import blocks, commands, python_blocks
@@ -71,6 +72,7 @@ def place(tmp_path_factory):
     lines = ["data_root: my/videos", *(f"ann_file_{s}: my/{s}.txt" for s in lists)]
     (folder / "my.yaml").write_text("\n".join([*lines, "work_dir: work_dirs/mine", ""]))
     weights_file(folder / "my" / "weights.pth", "conv_nano")
+    saved(folder / "my" / "dinov2-small", "dinov2")
     ucf101(folder)
     return folder
 
