@@ -33,6 +33,7 @@ from autox_video.backbones.libraries.transformers_networks import (
     config_from,
     native_frames,
     native_side,
+    quiet,
 )
 from autox_video.backbones.spec import BackboneSpec
 from autox_video.config.choices import BACKBONES
@@ -101,8 +102,9 @@ def spec(name: str) -> BackboneSpec:
         ConfigError: there is no such model, it cannot be fetched, or it is not supported.
     """
     model = find_model(name)
-    config = _supported(name, read_json(model.folder / CONFIG))
-    prepared = _preparation(model, is_video=config.model_type in VIDEO_MODELS)
+    with quiet():
+        config = _supported(name, read_json(model.folder / CONFIG))
+        prepared = _preparation(model, is_video=config.model_type in VIDEO_MODELS)
     values = {"config": _values_of(config), **asdict(prepared), "revision": model.revision}
     return spec_of(json.loads(json.dumps(values)))
 

@@ -84,7 +84,7 @@ class _TransformersBackbone(LibraryBackbone):
             CheckpointError: the library cannot convert the file.
         """
         tower = {n.removeprefix(_TOWER): t for n, t in state.items() if n.startswith(_TOWER)}
-        with _quiet():
+        with quiet():
             try:
                 model, info = type(self.net).from_pretrained(
                     None,
@@ -347,7 +347,7 @@ def _resized(name: str, table: Tensor, old: tuple[int, ...], new: tuple[int, ...
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from printing reports and progress bars."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -209,6 +209,16 @@ def test_stochastic_depth_is_as_planned(folders, kind):
     assert torch.equal(still(x), still(x))
 
 
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize(("precision", "error"), [("bfloat16", 0.02), ("float16", 0.003)])
+def test_lower_precision_computes_nearly_the_same(folders, kind, precision, error):
+    with torch.no_grad():
+        exact = backbone_of(folders(kind))(clips())
+        got = backbone_of(folders(kind), precision=precision)(clips())
+    assert got.dtype == torch.float32
+    assert (got - exact).norm() < error * exact.norm()
+
+
 def test_the_predictor_is_left_out(folders):
     names = backbone_of(folders("vjepa2")).state_dict()
     assert not any("predictor" in name or "classifier" in name for name in names)
