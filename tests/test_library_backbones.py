@@ -13,8 +13,6 @@ from tests.test_whole_run import start, wait_for_epoch
 
 pytestmark = pytest.mark.slow
 
-BACKBONES = ["timm:test_efficientnet", "timm:test_vit"]
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -36,13 +34,12 @@ def keys_of(backbone, data, folder):
     return {**data, **TINY, **start, **work, "resolution": 64, "videos_per_gpu": 4}
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_killed_run_resumes_bit_for_bit(backbone, data, tmp_path):
+def test_a_killed_run_resumes_bit_for_bit(data, tmp_path):
     weights = []
     for name in ("whole", "killed"):
         folder = tmp_path / name
         folder.mkdir()
-        keys = {**keys_of(backbone, data, folder), "epoch": 4, "drop_path": 0.1}
+        keys = {**keys_of("timm:test_vit", data, folder), "epoch": 4, "drop_path": 0.1}
         write_config(folder / "config.yaml", **keys, checkpoint_minutes=0.0001)
         if name == "killed":
             process = start(folder)
@@ -59,9 +56,9 @@ def test_a_killed_run_resumes_bit_for_bit(backbone, data, tmp_path):
     assert any(name.startswith("backbone.net.") for name in one)
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
-def test_a_probe_is_fitted_and_tested(backbone, data, tmp_path):
-    write_config(tmp_path / "config.yaml", **keys_of(backbone, data, tmp_path), mode="probe")
+def test_a_probe_is_fitted_and_tested(data, tmp_path):
+    keys = keys_of("timm:test_efficientnet", data, tmp_path)
+    write_config(tmp_path / "config.yaml", **keys, mode="probe")
     done = command("autotrain.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

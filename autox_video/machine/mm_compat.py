@@ -28,6 +28,8 @@ def _prepare() -> None:
         raise InstallError(*problems)
     for module in ("torch", "torchvision", "cv2", "mmengine", "mmcv"):
         _import(module)
+    with _without_transformers():
+        _import("mmengine.optim")
     with _accepted_mmcv_version():
         _import("mmaction")
     _add_drn_placeholder()
@@ -42,6 +44,19 @@ def _import(name: str) -> ModuleType:
         return importlib.import_module(name)
     except IMPORT_FAILURES as error:
         raise InstallError(explain_import_error(name, error)) from error
+
+
+@contextmanager
+def _without_transformers() -> Iterator[None]:
+    """Keep mmengine from importing transformers for one optimizer, which takes half a second."""
+    if "transformers" in sys.modules:
+        yield
+        return
+    sys.modules["transformers"] = None
+    try:
+        yield
+    finally:
+        del sys.modules["transformers"]
 
 
 @contextmanager
