@@ -26,17 +26,16 @@ def _prepare() -> None:
     """Import all packages after their dependencies, so that errors name the package at fault."""
     if problems := find_conflicts():
         raise InstallError(*problems)
-    for module in ("torch", "torchvision", "cv2", "mmengine", "mmcv"):
-        _import(module)
     with _without_transformers():
-        _import("mmengine.optim")
-    with _accepted_mmcv_version():
-        _import("mmaction")
-    _add_drn_placeholder()
-    _leave_out_multimodal()
-    _silence_expected_warnings()
-    for module in ("mmaction.models", "mmaction.datasets", "mmaction.evaluation"):
-        _import(module)
+        for module in ("torch", "torchvision", "cv2", "mmengine", "mmcv"):
+            _import(module)
+        with _accepted_mmcv_version():
+            _import("mmaction")
+        _add_drn_placeholder()
+        _leave_out_multimodal()
+        _silence_expected_warnings()
+        for module in ("mmaction.models", "mmaction.datasets", "mmaction.evaluation"):
+            _import(module)
 
 
 def _import(name: str) -> ModuleType:

@@ -119,8 +119,8 @@ def test_a_second_import_fails_with_the_same_sentence(tmp_path):
             "importlib_metadata",
             "raise ModuleNotFoundError('No module named importlib_metadata', "
             "name='importlib_metadata')",
-            "The package importlib_metadata, which mmaction.models needs, is not installed: run "
-            "`pip install importlib_metadata`.",
+            "The package importlib_metadata, which mmaction.utils.dependency needs, is not "
+            "installed: run `pip install importlib_metadata`.",
         ),
         (
             "mmcv",
