@@ -81,8 +81,10 @@ def test_what_is_there_is_taken_where_nothing_better_comes(known, server, capsys
     assert "x3d_m-k400.pth: there is no such file" in warning and "continues" in warning
 
 
-def test_without_a_network_there_is_one_sentence(known, server, capsys):
-    server.server_close()
+def test_without_a_network_there_is_one_sentence(known, monkeypatch, capsys):
+    files = tuple(replace(file, url=f"http://127.0.0.1:1/{file.name}.pth") for file in known)
+    monkeypatch.setattr(fetched_weights, "KNOWN_FILES", files)
+    monkeypatch.setattr(known_weights, "KNOWN_FILES", files)
     assert find_weights("auto", "auto", TERMS) is None
     said = capsys.readouterr()
     (line,) = said.out.splitlines()
