@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +82,7 @@ def ours(folder: Path, count: int, work: Path, precision: str) -> tuple[list[Pat
         keys |= {"ann_file_train": str(lists / "train_list.txt")}
     prepared = prepare(settings_from_mapping(keys, "encoder.py"), resuming=False)
     clips = prepared.listing.train.select(range(min(count, len(prepared.listing.train))))
-    record = RunRecord(prepared.plan, prepared.data)
+    record, root = RunRecord(prepared.plan, prepared.data), Path(prepared.data.data_root)
 
     def seconds() -> float:
         with tempfile.TemporaryDirectory() as cache:
@@ -93,7 +94,6 @@ def ours(folder: Path, count: int, work: Path, precision: str) -> tuple[list[Pat
             )
             return time.perf_counter() - started
 
-    root = Path(prepared.data.data_root)
     return [root / path for path in clips.paths], seconds
 
 
@@ -111,12 +111,10 @@ def main() -> int:
             paths, extraction = ours(
                 options.folder.resolve(), options.clips, Path(work) / "run", precision
             )
-            ways = {
-                "ours": extraction,
-                "plain loop": lambda p=precision, c=paths: plain_loop(
-                    c, p, torch.contiguous_format
-                ),
-                "channels last": lambda p=precision, c=paths: plain_loop(c, p, torch.channels_last),
+            layouts = {"plain loop": torch.contiguous_format, "channels last": torch.channels_last}
+            ways = {"ours": extraction} | {
+                name: partial(plain_loop, paths, precision, layout)
+                for name, layout in layouts.items()
             }
             best = dict.fromkeys(ways, 0.0)
             for _ in range(options.rounds):

@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--scratch", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     systems = {"as it is": [], **({"from scratch": ["load_from=none"]} if options.scratch else {})}
     print(f"{'system':14}{'seed':>5}{'training s':>12}{'top-1':>8}{'top-5':>8}  kept", flush=True)
     for name, words in systems.items():
