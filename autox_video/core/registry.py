@@ -83,10 +83,19 @@ class Registry(Generic[Item]):
         """
         family = self.family_of(name)
         if family is not None:
-            importlib.import_module(self._families[family])
+            self._import_family(family)
         if family not in self._restorers:
             raise ValueError(f"{self.kind} {name} cannot be restored")
         self._items[name] = self._restorers[family](published)
+
+    def _import_family(self, family: str) -> None:
+        try:
+            importlib.import_module(self._families[family])
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"{self.kind}: names with {family}: need the package {error.name}, which is not "
+                f"installed: run `pip install {error.name}`."
+            ) from error
 
     def family_of(self, name: object) -> str | None:
         """Return the prefix of the family that a name belongs to, or None."""
@@ -110,7 +119,7 @@ class Registry(Generic[Item]):
         if name not in self._items and name in self._modules:
             importlib.import_module(self._modules[name])
         elif name not in self._items and (family := self.family_of(name)):
-            importlib.import_module(self._families[family])
+            self._import_family(family)
             self._items[name] = self._makers[family](name.partition(":")[2])
         if name not in self._items:
             raise ConfigError(self.unknown(name))

@@ -64,3 +64,11 @@ def test_a_component_of_a_family_is_restored_from_what_a_record_keeps(tmp_path, 
         with pytest.raises(ValueError, match=f"number {name} cannot be restored"):
             registry.restore(name, {"value": 7})
     sys.modules.pop("family_of_the_registry")
+
+
+def test_a_family_whose_library_is_missing_says_which(tmp_path, monkeypatch):
+    (tmp_path / "family_without_library.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("number", {}, families={"n": "family_without_library"})
+    with pytest.raises(ConfigError, match="pip install no_such_library"):
+        registry["n:one"]

@@ -108,7 +108,10 @@ def probe_candidates(
     end = time.monotonic() + limit
     enough = end - limit * SHARE_OF_THE_END if math.isfinite(limit) else end
     job = _job(prepared, data, work_dir)
-    best, start = _best_of(job, _plans(job), enough)
+    best, start, usable = _best_of(job, _plans(job), enough)
+    if not usable:
+        prepared = replace(prepared, plan=choose(replace(prepared.basis, weights=None)))
+        job = replace(job, prepared=prepared)
     if best is None:
         return prepared
     plan = best.candidate.plan if probing else _plan_to_train(job, best.candidate, start)
@@ -193,12 +196,14 @@ def _fixed_plans(job: Job) -> list[Plan]:
     return plans
 
 
-def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None, Candidate | None]:
+def _best_of(
+    job: Job, plans: Sequence[Plan], end: float
+) -> tuple[Tried | None, Candidate | None, bool]:
     """Score the candidates one after the other.
 
     Returns:
-        The best candidate, and the best candidate with pretrained weights; each is None if no such
-        candidate could be scored.
+        The best candidate and the best candidate with pretrained weights, each None if no such
+        candidate could be scored; and whether there are no weights or some can be used.
     """
     best: Tried | None = None
     start: Candidate | None = None
@@ -220,7 +225,7 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
         del tried
         gc.collect()
     needed = range(len(plans) if probing else starts)
-    if needed and errors.keys() >= set(needed):
+    if needed and errors.keys() >= set(needed) and (probing or _are_given(job, plans[:starts])):
         raise errors[needed[0]]
     for error in errors.values():
         complain(f"{error} This candidate is left out of the leaderboard.")
@@ -230,7 +235,15 @@ def _best_of(job: Job, plans: Sequence[Plan], end: float) -> tuple[Tried | None,
         )
     if best is not None:
         best = replace(best, candidate=_explained(job, best.candidate, len(plans)))
-    return best, start and _explained(job, start, starts)
+    usable = not starts or not errors.keys() >= set(range(starts))
+    return best, start and _explained(job, start, starts), usable
+
+
+def _are_given(job: Job, plans: Sequence[Plan]) -> bool:
+    """Return whether the user gave weights, or put them into a folder; others were fetched."""
+    folders = weight_folders()
+    placed = any(Path(plan.pretrained).parent in folders for plan in plans)
+    return job.prepared.basis.settings.load_from != AUTO or placed
 
 
 def _figures(job: Job, scored: Scored) -> str:

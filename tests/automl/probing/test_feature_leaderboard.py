@@ -361,3 +361,16 @@ def test_weights_whose_features_fit_badly_are_not_trained(known, keys, tmp_path,
     choices = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]
     assert choices["backbone"]["value"] == "conv_nano" and choices["pretrained"]["value"] is None
     assert f"the features of {NAMES[0]} fit worse: top-1 " in choices["backbone"]["reason"]
+
+
+def test_fetched_weights_that_cannot_be_used_do_not_stop_the_run(
+    known, keys, tmp_path, monkeypatch, capsys
+):
+    cache = weights_for(keys, tmp_path / "cache")
+    (cache / NAMES[1]).unlink()
+    (cache / NAMES[0]).write_bytes(b"no weights")
+    monkeypatch.setattr("autox_video.automl.starting_weights.weight_folders", lambda: [cache])
+    best = fit(settings_of(keys, **FROM, load_from="auto", epoch=1))
+    assert "left out of the leaderboard" in capsys.readouterr().err
+    choices = json.loads(Path(keys["work_dir"], "record.json").read_text())["choices"]
+    assert best is not None and choices["pretrained"]["value"] is None
