@@ -39,7 +39,7 @@ def test_a_killed_run_resumes_bit_for_bit(data, tmp_path):
     for name in ("whole", "killed"):
         folder = tmp_path / name
         folder.mkdir()
-        keys = {**keys_of("timm:test_vit", data, folder), "epoch": 4, "drop_path": 0.1}
+        keys = {**keys_of("timm:test_vit", data, folder), "epoch": 3, "drop_path": 0.1}
         write_config(folder / "config.yaml", **keys, checkpoint_minutes=0.0001)
         if name == "killed":
             process = start(folder)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults import damage, disk_full, kills, phases, signals
+from tests.faults import damage, disk_full, kills, signals
 from tests.faults.harm import KINDS
 
 
@@ -14,7 +14,6 @@ from tests.faults.harm import KINDS
         (signals, "--count 1 --epochs 13"),
         (disk_full, "--every 61 --mounts 0"),
         (damage, "--only in_its_middle --every 5"),
-        (phases, "--kinds folds --kills 1 --budget 120"),
     ],
     ids=lambda value: getattr(value, "__name__", "").rpartition(".")[2] or None,
 )
