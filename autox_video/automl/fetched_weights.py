@@ -1,4 +1,4 @@
-"""Weights that come by themselves, by name or by address, as the licence and the time allow."""
+"""Choose and fetch pretrained weights, as the licence and the time budget allow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ from autox_video.video.files.remote import is_remote
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """On what terms weights may be used and fetched."""
+    """The conditions for using and fetching pretrained weights."""
 
     device: str = "cpu"
-    """Where training runs, `cpu` or `cuda`."""
+    """Device that training runs on, `cpu` or `cuda`."""
     time_budget_sec: float | None = None
     """Time limit of the whole run, in seconds; None for no limit."""
     noncommercial: bool = False
@@ -49,20 +49,20 @@ class Terms:
 
     @classmethod
     def of(cls, settings: Settings, device: str) -> "Terms":
-        """Return the terms that the user's settings give."""
+        """Return the terms that follow from the user's settings."""
         budget = None if settings.time_budget == AUTO else settings.time_budget
         return cls(device, budget, settings.noncommercial, settings.download == AUTO)
 
 
 def fetch_wanted(folders: Sequence[Path], backbone: str | None, terms: Terms) -> Pretrained | None:
-    """Return the best weights that the rules want, fetching them if they are not on this machine.
+    """Return the best weights that the rules recommend, fetching the weights if necessary.
 
-    If they cannot be fetched, a sentence says what they are and how to fetch them later.
+    If the weights cannot be fetched, a message says how to fetch them later.
 
     Args:
-        folders: folders that may have the files, besides the caches.
-        backbone: name of the backbone; None for any.
-        terms: on what terms weights may be used and fetched.
+        folders: folders to search in addition to the caches.
+        backbone: name of the backbone; None for any backbone.
+        terms: the conditions for using and fetching weights.
     """
     missing: list[KnownFile] = []
     present = None
@@ -78,9 +78,9 @@ def fetch_wanted(folders: Sequence[Path], backbone: str | None, terms: Terms) ->
 
 
 def _candidates(folders: Sequence[Path], backbone: str | None, terms: Terms) -> Sequence[KnownFile]:
-    """Return what the rules want; for a backbone that no table lists, what its library publishes.
+    """Return the weights that the rules recommend, or else the weights published by a library.
 
-    A sentence says why nothing is wanted for the given backbone.
+    If published weights are not used, a message gives the reason.
     """
     found = wanted(terms.device, terms.time_budget_sec, terms.noncommercial, backbone)
     if found or backbone is None or not BACKBONES.family_of(backbone):
@@ -106,7 +106,7 @@ def _candidates(folders: Sequence[Path], backbone: str | None, terms: Terms) -> 
 
 
 def _fetch_best(missing: Sequence[KnownFile], terms: Terms) -> Pretrained | None:
-    """Fetch the first file whose server is there; return None, after a sentence, if none comes."""
+    """Fetch the first file on a reachable server; if that fails, tell the user and return None."""
     if is_offline():
         say_detail(f"HF_HUB_OFFLINE is set: {missed(missing[0])}")
         return None
@@ -127,12 +127,12 @@ def given_file(load_from: str, terms: Terms) -> tuple[Path, KnownFile | None]:
     """Return the file that the user gives by path, name or address, fetching it if necessary.
 
     Returns:
-        The path, and the known file it is a copy of, or None.
+        The path, and the known file with the same content; None for an unknown file.
 
     Raises:
-        CheckpointError: there is no such file and there are no known weights of that name.
-        ConfigError: its licence or `download` forbid it.
-        FetchError: it cannot be fetched.
+        CheckpointError: neither a file nor known weights exist under the given name.
+        ConfigError: the licence forbids using the file, or `download` forbids fetching it.
+        FetchError: the file cannot be fetched.
         ResourceError: the cache is not writable, or the disk is full.
     """
     path = Path(load_from)
@@ -160,11 +160,11 @@ def given_file(load_from: str, terms: Terms) -> tuple[Path, KnownFile | None]:
 
 
 def fetch_named(name: str, folders: Sequence[Path], terms: Terms) -> Path:
-    """Return the path of the weights with a name or of a backbone, fetching them if necessary.
+    """Return the path of known weights or of a backbone's weights, fetching them if necessary.
 
     Raises:
-        ConfigError: there are no such weights, or their licence forbids it.
-        FetchError: they cannot be fetched.
+        ConfigError: the weights are unknown, or their licence forbids using them.
+        FetchError: the weights cannot be fetched.
         ResourceError: the cache is not writable, or the disk is full.
     """
     known = known_by_name(name) or _published(name)
@@ -179,13 +179,13 @@ def fetch_named(name: str, folders: Sequence[Path], terms: Terms) -> Path:
 
 
 def known_by_name_or_address(text: str) -> KnownFile | None:
-    """Return the known file with a short name or an address, or None."""
+    """Return the known file with the given name or address, or None if there is none."""
     by_address = (known for known in KNOWN_FILES if text in (known.url, address_of(known)))
     return next(by_address, None) if is_remote(text) else known_by_name(text)
 
 
 def _published(backbone: str) -> KnownFile | None:
-    """Return what a library publishes for a backbone such as `timm:resnet18`; None for others."""
+    """Return the published weights of a library backbone such as `timm:resnet18`, or None."""
     if is_remote(backbone) or not BACKBONES.family_of(backbone):
         return None
     from autox_video.backbones.libraries.published_weights import published_file

@@ -1,4 +1,4 @@
-"""Finish a run: score the trained weights and compare them with the probe."""
+"""Finish a run by scoring the trained weights and comparing them with the probe."""
 
 import math
 from dataclasses import replace
@@ -33,7 +33,7 @@ FINETUNE_ID = "finetune"
 """Id of the leaderboard row for the main training run."""
 
 HEAD_OF_ALL = "head_of_all"
-"""Key in probe.pth of the head that was refit on training and validation clips."""
+"""Key of the head in probe.pth that was refit on training and validation clips."""
 
 Figures = dict[str, Any]
 
@@ -111,7 +111,7 @@ def keep_better(
     identity: dict[str, Any],
     in_folds: float | None = None,
 ) -> Figures | None:
-    """Replace the trained best weights with the probe if the probe is better; return the metrics.
+    """Replace the best weights with the probe if the probe is better; return the metrics.
 
     The probe is compared with the plan's cross-validated score if there is one, otherwise with the
     score on the validation clips.
@@ -146,8 +146,8 @@ def use_all_clips(work_dir: Path) -> None:
     """If the probe was kept, replace its head with the head that was refit on all clips.
 
     The metrics still come from the head that was fitted without the validation clips. Nothing
-    changes if there is no refit head or it is already in place. Raises ResourceError if writing
-    fails.
+    changes if there is no refit head, or if the refit head has already been stored. Raises
+    ResourceError if writing fails.
     """
     try:
         best, probe = (read_checkpoint(work_dir / name) for name in (BEST, PROBE))
@@ -188,7 +188,7 @@ def _take_probe(work_dir: Path) -> Figures:
 
 
 def _score_and_loss(figures: Figures) -> str:
-    """Return the score and the loss as text; the loss breaks ties."""
+    """Return the score and the loss as text; the loss decides between equal scores."""
     loss = figures.get("calibrated_loss", figures["loss"])
     score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
     return f"{score} with a loss of {loss:.4f}"

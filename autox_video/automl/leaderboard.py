@@ -1,4 +1,4 @@
-"""leaderboard.csv, with a row for each model tried, including its score and its cost.
+"""leaderboard.csv, which has one row for each model tried, with its score and its cost.
 
 The file is only a report: no decision depends on it. A new row replaces any row with the same id,
 so a trial repeated after an interruption is not counted twice.
@@ -45,9 +45,9 @@ class Row:
     id: str
     """Id of the model within its run; it does not change if the trial is repeated."""
     kind: Kind
-    """`probe`: a head on fixed features; `finetune`: the main training run; `search`: a search
-    trial; `fold`: one fold of the cross-validation, or all folds; `refit`: the final training run,
-    on training and validation clips."""
+    """`probe`: a head trained on fixed features; `finetune`: the main training run; `search`: a
+    search trial; `fold`: one fold of the cross-validation, or all folds; `refit`: the final
+    training run on training and validation clips."""
     backbone: str
     frames: int
     """Frames per clip."""
@@ -63,7 +63,7 @@ class Row:
     scored_on: str = ""
     """`cross-validation` on the training clips, or `validation`; "" if not scored."""
     cost_sec: FiniteFloat = 0.0
-    """Time spent on the model in seconds, including interrupted attempts."""
+    """Time spent on the model, in seconds, including interrupted attempts."""
     state: State = "done"
     """`partial`: scored on only some of the clips because time ran out; `pruned`: stopped early
     because other trials were better."""
@@ -118,7 +118,7 @@ def find_row(work_dir: Path, identity: str) -> Row | None:
 
 
 def try_to_read(work_dir: Path) -> list[Row]:
-    """Return a work dir's leaderboard rows, or warn and return an empty list if this fails."""
+    """Return a work dir's leaderboard rows; if reading fails, warn and return an empty list."""
     try:
         return read_rows(work_dir)
     except ResourceError as error:
@@ -127,7 +127,7 @@ def try_to_read(work_dir: Path) -> list[Row]:
 
 
 class OpenRow:
-    """The row of a model that is being tried; changes are written when the trial ends."""
+    """The row of a model that is being tried; it is written again when the trial ends."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -205,14 +205,14 @@ def _score_with_interval(row: Row, clips: float) -> str:
 
 
 def interval_text(low: float | None, high: float | None, clips: float) -> str:
-    """Return a score's interval as text, rounded to suit the number of clips, or "" if unknown."""
+    """Return a score's interval as text, rounded to suit the number of clips; "" if unknown."""
     if low is None or high is None:
         return ""
     return f"{score_text(low, clips)} to {score_text(high, clips)}"
 
 
 def _scored_on(row: Row) -> list[str]:
-    """Return what a score was measured on, with details if there are few validation clips."""
+    """Return which clips a score was measured on, with details if validation clips are few."""
     scored_on = "folds" if row.scored_on == CROSS_VALIDATION else row.scored_on
     clips, behind = (row.config.get(f"validation_{name}") for name in ("clips", "score"))
     if behind is not None:
@@ -222,7 +222,7 @@ def _scored_on(row: Row) -> list[str]:
 
 
 def _is_scored_anew(now: Row, before: Row) -> bool:
-    """Return whether a row has a score and differs from the old row in more than its cost."""
+    """Return whether a row has a score and differs from the old row in more than the cost."""
     texts = [_text([replace(row, cost_sec=0.0)]) for row in (now, before)]
     return now.score is not None and texts[0] != texts[1]
 

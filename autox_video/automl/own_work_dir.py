@@ -1,4 +1,4 @@
-"""Refuse a work dir that contains a run on other clips, or the run given by `from_plan`."""
+"""Refuse a work dir that holds a run on other clips or the run given by `from_plan`."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from autox_video.video.files.remote import full_root, is_remote
 
 
 def refuse_run_of_others(settings: Settings, *, fresh: bool) -> None:
-    """Refuse a work dir that contains a run on other clips, or the run given by `from_plan`.
+    """Refuse a work dir that holds a run on other clips or the run given by `from_plan`.
 
     Args:
         settings: the settings of the new run.

@@ -1,4 +1,4 @@
-"""Output before training: a short summary or a table of every choice."""
+"""Print a short summary of the run, or a table of all choices, before training starts."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def show_summary(
 
 
 def clips_text(listing: Listing) -> str:
-    """Return the numbers of readable clips per split and of skipped clips, as text."""
+    """Return text with the number of readable clips per split and the number of skipped clips."""
     readable = {
         name: len(clips) - len(clips.unreadable()) for name, clips in listing.splits.items()
     }

@@ -73,9 +73,9 @@ class Prepared:
     inspected: Listing
     """All clips that are currently listed, with their inspection results."""
     data: TrainingData
-    """The run record's description of the clips."""
+    """Description of the clips in the run record."""
     lists: Mapping[str, Any]
-    """The run record's entries about the clip lists and the skipped clips."""
+    """Entries for the clip lists and the skipped clips in the run record."""
     stored: RunRecord | None = None
     """The stored record of the run being resumed; None for a new run."""
     probe_view_sec: float = 0.0
@@ -83,7 +83,7 @@ class Prepared:
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
-    """Check the work dir, the lists and every clip, then make every choice.
+    """Check the work dir, the clip lists and every clip, and make all planning choices.
 
     A resumed run keeps its clips and its choices, except for choices that the user changes.
 
@@ -153,7 +153,7 @@ def _split_as_begun(
 def _rows_of_known(
     weights: KnownClips | None, listing: Listing, settings: Settings
 ) -> tuple[int, ...]:
-    """Return `TrainingData.head_rows`, and report which clips the weights were trained on."""
+    """Return `TrainingData.head_rows`, and tell the user which clips the weights have seen."""
     if weights is None:
         return ()
     now = known_clips(listing.splits, listing.classes, listing.data_root)
@@ -164,7 +164,7 @@ def _rows_of_known(
 
 
 def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
-    """Return the listing, set to reuse the split that the weights were trained with."""
+    """Return the listing, modified to reuse the split that the weights were trained with."""
     how = listing.split_request
     if weights is None or how is None:
         return listing
@@ -184,7 +184,7 @@ def _clips_as_begun(work_dir: Path, stored: RunRecord, listing: Listing) -> dict
 
 
 def _refuse(work_dir: Path, differences: Sequence[str]) -> None:
-    """Raise CheckpointError if the run in the work dir was planned differently."""
+    """Raise CheckpointError if the plan of the run in the work dir differs from the new plan."""
     if differences:
         spelled_out = "; ".join(differences)
         raise CheckpointError(
@@ -225,12 +225,12 @@ def ensure_demo(root: Path) -> None:
 
 
 def check_work_dir(folder: Path) -> None:
-    """Create the work dir; raises ResourceError if it is not writable."""
+    """Create the work dir; raise ResourceError if it is not writable."""
     check_writable("work_dir", folder)
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Create the folder set by the config key `key`; raises ResourceError if it is not writable."""
+    """Create the folder given by the config key `key`; raise ResourceError if not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -243,7 +243,7 @@ def check_writable(key: str, folder: Path) -> None:
 
 
 def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listing:
-    """Open every listed clip once and show progress; the keyword arguments are config keys."""
+    """Inspect every listed clip and show progress; the keyword arguments are config keys."""
     count = usable_cores() if workers == AUTO else max(workers, 1)
     with progress("Inspecting clips", sum(map(len, listing.splits.values()))) as show:
         return inspect_listing(
@@ -257,7 +257,7 @@ def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listi
 
 
 def groups_of(prepared: Prepared, clips: ClipTable) -> np.ndarray:
-    """Return the group label of each of the run's clips; no group is ever divided by a split."""
+    """Return the group of each given clip; a split never divides a group."""
     root = prepared.listing.data_root
     listed = prepared.inspected.train.with_those_of(prepared.inspected.val)
     labels = kept_together(listed.recordings, listed.paths, listed.rarest_classes())

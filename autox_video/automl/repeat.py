@@ -35,7 +35,7 @@ _FOLLOWING = {
 
 
 def data_keys(settings: Settings) -> dict[str, Any]:
-    """Return the config keys that determine the clips, with absolute paths, for the record."""
+    """Return the config keys that determine the clips, with absolute paths."""
     given = settings.model_dump(include=settings.model_fields_set & {*DATA_KEYS})
     files = {key: full_root(given[key]) for key in _FILES if given.get(key, AUTO) != AUTO}
     return {**given, **files}
@@ -75,7 +75,7 @@ def _weights_of(plan: Plan, path: Path) -> str:
 
 
 def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
-    """Return a basis that repeats the plan of `from_plan`, and notes on what is not repeated.
+    """Return a basis that repeats the plan of `from_plan`, and notes on any differences.
 
     Raises:
         CheckpointError: the earlier run has no usable record.
@@ -101,7 +101,7 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
 
 
 def _what_does_not_fit(plan: Plan, basis: Basis) -> tuple[list[str], set[str]]:
-    """Return notes on what cannot be repeated, and the fields left to the rules."""
+    """Return notes on choices that cannot be repeated, and the fields that the rules choose."""
     notes, unfit = [], set()
     stats, hardware = basis.stats, basis.hardware
     count, batch = hardware.processes, plan.batch_size

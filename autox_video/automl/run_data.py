@@ -1,4 +1,4 @@
-"""The clips of a run, which are stored when it begins and compared when it is resumed."""
+"""Store the clips of a new run, and compare them with the listed clips on resuming."""
 
 import hashlib
 import tempfile
@@ -28,7 +28,7 @@ from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root
 
 SPLITS = {"train": "training", "val": "validation"}
-"""The clip lists in a work dir (NAME.csv), and the purpose of each list."""
+"""Names of the clip lists in a work dir (NAME.csv), each with its purpose."""
 
 
 def list_file(work_dir: Path, name: str) -> Path:
@@ -37,7 +37,7 @@ def list_file(work_dir: Path, name: str) -> Path:
 
 
 def listing_fingerprint(listing: Listing) -> str:
-    """Return the SHA-256 of the class names and of the training and validation clips and labels."""
+    """Return a SHA-256 digest of the classes and of the training and validation clips."""
     digest = hashlib.sha256("\n".join(listing.classes).encode("utf-8", "surrogateescape"))
     for split in (listing.train, listing.val):
         for index, (path, label) in enumerate(zip(split.paths, split.labels or (), strict=True)):
@@ -60,8 +60,8 @@ def begin_run(
         remote_cache: value of the config key `remote_cache`.
 
     Returns:
-        The run record's description of the clips, and its entries about the clip lists and the
-        skipped clips.
+        The description of the clips, and the entries for the clip lists and the skipped clips, for
+        the run record.
     """
     write_known(work_dir, known_clips(listing.splits, listing.classes, listing.data_root))
     lists = {}
@@ -86,7 +86,7 @@ def begin_run(
 
 
 def _spelled(clips: ClipTable, number: int) -> list[Any]:
-    """Return a clip's path and, for a segment, its start and end in seconds, as JSON values."""
+    """Return JSON values: a clip's path and, for a segment, its start and end in seconds."""
     if clips.segments is None:
         return [clips.paths[number]]
     start_sec, end_sec = clips.segments[number]
@@ -108,7 +108,7 @@ def lists_of_run(
     """Return the clips that a run began with, in order; restore damaged lists if possible.
 
     Raises:
-        CheckpointError: a list is damaged and cannot be restored from the clips listed now.
+        CheckpointError: a list is damaged and cannot be restored from the current listing.
     """
     tables = {}
     for name in SPLITS:
@@ -145,7 +145,7 @@ def _write_again(path: Path, clips: ClipTable, digest: str) -> ClipTable:
 
 
 def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listing:
-    """Return the inspected listing, split as it was when the run began.
+    """Return the inspected listing, split in the same way as when the run began.
 
     If the work dir stores the split, an unfinished run can be resumed after clips were added, but
     the added clips are not used. Clips that were unreadable when the run began are ignored.
@@ -189,9 +189,9 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
 
 
 def _adds_only(before: KnownClips, now: KnownClips, listing: Listing) -> bool:
-    """Return whether clips were only added, so that a run can be resumed without them.
+    """Return whether the only change is added clips, which a resumed run can ignore.
 
-    The clips reserved for testing may have been removed.
+    Removed test clips are also allowed.
     """
     same_labels = listing.test is None or listing.classes == before.classes
     return same_labels and compare(before.in_splits(SPLITS), now).adds_only
@@ -211,7 +211,7 @@ def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str])
 
 
 def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownClips:
-    """Return the clips that a run began with; only clips.json contains their digests."""
+    """Return the clips that a run began with, with digests if clips.json contains them."""
     how, root = listing.split_request, listing.data_root
     known = read_known(work_dir, root)
     if known is not None and known.classes:
@@ -235,7 +235,7 @@ def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownC
 def notes_on_reading(
     listing: Listing, lists: Mapping[str, Any], tables: Mapping[str, ClipTable]
 ) -> list[str]:
-    """Return notes on clips that have become unreadable, or readable, since the run began."""
+    """Return notes on clips that have become readable or unreadable since the run began."""
     notes = []
     for name, purpose in SPLITS.items():
         clips = listing.splits[name]

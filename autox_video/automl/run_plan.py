@@ -1,4 +1,4 @@
-"""Run a plan: train, use the remaining time for side runs, and keep the best weights."""
+"""Train a plan, use the remaining time for side runs, and keep the best weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -57,7 +57,7 @@ class Job:
     storage: str | None
     """URL of the search's database; None for a file in the work dir."""
     folds: Sequence[Fold]
-    """Folds of the cross-validation, which replaces the search if there are few clips."""
+    """Folds for the cross-validation, which replaces the search if there are few clips."""
     refits: bool
     """Whether the run ends with a refit on training and validation clips."""
     num_val: int
@@ -174,7 +174,7 @@ def _search(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
 
 
 def _use_of_time_left(num_val: int, *, folds: bool, refits: bool) -> str:
-    """Return a sentence on how the time left after training is used."""
+    """Return a sentence that says how the time left after training is used."""
     use = "The rest of time_budget is spent on a search over other choices"
     if folds:
         use = (

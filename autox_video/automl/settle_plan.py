@@ -1,4 +1,4 @@
-"""Complete a run's plan: start from the rules' choices and measure on this machine."""
+"""Complete the plan made by the rules, using measurements on this machine."""
 
 import math
 import time
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
 
 
 PROBING_SHARE, MEASURED_SHARE = 0.15, 0.05
-"""Largest shares of the time budget for probing several weight files and for measuring."""
+"""Largest shares of the time budget for probes and for measurements, respectively."""
 LARGEST_TEST_SHARE = 0.5
-"""Largest share of the time budget for the test at the end."""
+"""Largest share of the time budget that the final test may use."""
 LIMIT_SEC = 15.0
-"""Time limit for measuring in seconds if there is no time budget."""
+"""Time limit for measurements, in seconds, if there is no time budget."""
 FIRST_SHARE, CACHED_SHARE = 0.5, 0.1
-"""Shares of the measuring time for the first clip size and for reading from the cache."""
+"""Shares of the measuring time for the first clip size and for cached clips, respectively."""
 LEAST_IMPORTING_SEC = 1.0
-"""Smallest import time to assume, in seconds; starting and stopping also take time."""
+"""Lower limit for the import time, from which start-up and exit times are estimated."""
 GUESSED = Measured(0.1, 0.1, 0.1, 0.03, 0.1)
 """Times to assume if no sampled clip can be read; training corrects them later."""
 
@@ -64,13 +64,13 @@ class Planned:
     prediction: Prediction | None
     """Predicted time; None if no clip could be read for measuring."""
     test_clips: int
-    """Number of clips to test at the end; 0: no test."""
+    """Number of clips in the final test; 0 for no test."""
     most_epochs: int
     """Number of epochs that the rules choose without a time budget."""
 
 
 def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
-    """Inspect the clips, measure on this machine, and make every choice.
+    """Inspect the clips, measure speed on this machine, and make every choice.
 
     `work_dir` is the absolute path of the work dir in the settings. `resuming` says whether the
     work dir contains a run.
@@ -88,7 +88,7 @@ def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming
 
 
 def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prepared:
-    """Use probes to choose the weights to start from, if there is a choice."""
+    """Run probes to choose the starting weights, if there are several candidates."""
     from autox_video.automl.probing.feature_leaderboard import is_wanted, probe_candidates
 
     if not is_wanted(prepared):
@@ -100,7 +100,7 @@ def _with_probes(prepared: Prepared, work_dir: Path, clock: BudgetClock) -> Prep
 
 
 class _Planner:
-    """Completes the plan in steps; most methods take a plan and return a more complete plan."""
+    """Completes the plan step by step."""
 
     def __init__(
         self, prepared: Prepared, work_dir: Path, clock: BudgetClock, importing_sec: float
@@ -134,7 +134,7 @@ class _Planner:
         return Planned(plan, self.prepared, prediction, self.test_clips, most)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        """Return the plan of a new run, with its cache and as many epochs as fit in the budget."""
+        """Return the plan of a new run, with a cache if it helps and epochs that fit the budget."""
         from autox_video.training.measure import measure_cached
 
         limited, sizes = self.budget_sec is not None, {}
@@ -179,7 +179,7 @@ class _Planner:
         return plan, prediction
 
     def _known_prediction(self, plan: Plan) -> Prediction:
-        """Return the stored prediction, or a new prediction if the stored one omits the test."""
+        """Return the stored prediction, or a new prediction if a time for the test is missing."""
         known = self.stored and self.stored.prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
@@ -188,7 +188,7 @@ class _Planner:
         return self._predict(plan, measured)
 
     def _in_epochs(self, plan: Plan, epochs: Choice) -> Plan:
-        """Return the plan with the given epochs, and with all dependent choices updated."""
+        """Return the plan with the given number of epochs, updating all dependent choices."""
         settled = {
             name: choice
             for name, choice in plan.choices.items()
@@ -264,7 +264,7 @@ class _Planner:
         return build_config(RunRecord(plan, self.prepared.data), self.work_dir)
 
     def _with_parts(self, plan: Plan) -> Plan:
-        """Find how many parts a step needs to fit on the GPU, by trial or from a stored result."""
+        """Return the plan with enough gradient accumulation parts for a step to fit on the GPU."""
         from autox_video.training.measure import parts_that_fit
         from autox_video.training.memory import read_accumulation, write_accumulation
 
@@ -286,7 +286,7 @@ class _Planner:
         return plan.settle(MEASUREMENT, why, accumulation=parts)
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
-        """Decide whether to cache decoded frames: as the user asks, or else by the time saved."""
+        """Return the plan with a frame cache if the user asks for one or it saves enough time."""
         asked = self.basis.settings.cache
         folder = _cache_folder(asked)
         disk = folder or self.work_dir
@@ -302,7 +302,7 @@ class _Planner:
 
 
 def _cache_folder(asked: str) -> Path | None:
-    """Return the cache folder for frames, or None if there is no cache or no writable folder."""
+    """Return the folder of the frame cache, or None if caching is off or not possible."""
     if asked == OFF:
         return None
     if asked != AUTO:

@@ -1,4 +1,4 @@
-"""The pretrained weights that a run starts from: found, fetched, or given by the user."""
+"""Find the pretrained weights that a run starts from, or fetch them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,16 +28,16 @@ from autox_video.data.splitting.known_clips import KnownClips, read_known
 from autox_video.machine.installation import source_tree
 
 NONE = "none"
-"""The value of `load_from` for training from scratch."""
+"""Value of `load_from` for training from scratch."""
 
 
 def find_weights(load_from: str, backbone: str, terms: Terms) -> Pretrained | None:
-    """Return the weights selected by `load_from` and `backbone`, from this machine or fetched.
+    """Return the weights selected by `load_from` and `backbone`, fetching them if necessary.
 
     Raises:
         CheckpointError: the given file is missing, or its backbone is unknown.
-        ConfigError: the file's backbone is not the requested backbone, or the terms forbid it.
-        FetchError: the file that the user names cannot be fetched.
+        ConfigError: the file is for a different backbone, or the terms forbid using the file.
+        FetchError: the given file cannot be fetched.
     """
     if load_from == NONE:
         return None
@@ -53,7 +53,7 @@ def find_weights(load_from: str, backbone: str, terms: Terms) -> Pretrained | No
 
 
 def _identified(path: Path, known: KnownFile | None, backbone: str) -> Pretrained:
-    """Return what a file contains: by its tensors, or by its name for other libraries' models."""
+    """Return a file's weights, identified by their source, backbone or tensors."""
     if known is not None and BACKBONES.family_of(known.backbone):
         return known.at(path)
     if BACKBONES.family_of(backbone):
@@ -89,7 +89,7 @@ def _say_from_scratch(folders: Sequence[Path], backbone: str | None) -> None:
 
 
 def weight_folders() -> list[Path]:
-    """Return the `checkpoints` folders of the current folder and of the source tree."""
+    """Return the `checkpoints` folders in the current folder and in the source tree."""
     tree = source_tree()
     folders = [Path.cwd() / "checkpoints"]
     if tree is not None and tree / "checkpoints" != folders[0] and (tree / "checkpoints").is_dir():
@@ -108,7 +108,7 @@ def refuse_moving_weights(load_from: str, work_dir: Path) -> None:
 
 
 def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
-    """Return the clips of the run that trained the given weights; None if they are not known.
+    """Return the clips of the run that trained the given weights; None for unknown clips.
 
     The run's validation clips count as training clips if the weights were refit on them.
     """
@@ -130,7 +130,7 @@ def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
 
 
 def say_seen(changes: Changes, *, probes: bool) -> list[str]:
-    """Return notes on how many clips the weights were trained on; [] if there are none.
+    """Return notes on how many of the clips the weights were trained on; [] for no clips.
 
     Args:
         changes: changes to the clips since the run that trained the weights.
@@ -155,7 +155,7 @@ def say_seen(changes: Changes, *, probes: bool) -> list[str]:
 
 
 def head_rows(changes: Changes) -> tuple[int, ...]:
-    """Return each class's index in the weights, matched by name; -1 for a new class."""
+    """Return each class's index in the weights; -1 for a class that the weights do not have."""
     number = {name: index for index, name in enumerate(changes.before.classes)}
     old_names = {new: old for old, new in changes.renamed.items()}
     return tuple(number.get(old_names.get(name, name), -1) for name in changes.now.classes)

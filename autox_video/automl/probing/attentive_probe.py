@@ -1,4 +1,4 @@
-"""Attentive probes; heads for all learning rates, weight decays and folds are trained together.
+"""Attentive probes, trained together for all learning rates, weight decays and folds.
 
 Shape letters: g heads, n clips, b clips per batch, M queries, N tokens, C channels, K classes.
 """
@@ -59,7 +59,7 @@ class Heads:
     bias: Tensor
     """Biases of the linear layers, (g, 1, K)."""
     scales: tuple[Scale, Scale]
-    """Scales for the mean over the feature map and for the means over cells."""
+    """Statistics for standardising the mean over the feature map and the means over cells."""
 
     def standardised(self, tokens: Tensor) -> Tensor:
         """Return standardised tokens (b, 1 + N, C)."""
@@ -75,7 +75,7 @@ class Heads:
         return torch.cat([mean, found.flatten(2)], 2) @ self.weight + self.bias
 
     def single(self, number: int) -> AttentiveHead:
-        """Return head `number` for raw tokens, with the scales folded into its weights."""
+        """Return the head with index `number`, modified to take raw tokens."""
         mean, cells = self.scales
         queries = self.query.shape[1]
         spread = torch.cat([mean.spread, cells.spread.repeat(queries)]).double()
@@ -100,14 +100,14 @@ def fit_heads(
 
     Args:
         samples: features and labels of the clips.
-        weights: (g, n) weight of each clip for each head; a weight of 0 excludes the clip.
+        weights: weight of each clip for each head (g, n); a weight of 0 excludes the clip.
         rates: (g,) learning rates.
-        decays: (g,) weight decays of AdamW.
+        decays: AdamW weight decay for each head (g,).
         seed: seed for the initial weights and the batches.
         seconds: time limit.
 
     Raises:
-        TooSlowError: the first steps show that training would exceed the time limit.
+        TooSlowError: training would exceed the time limit, judging by the first steps.
     """
     draw = torch.Generator().manual_seed(seed)
     heads = _start(samples, len(weights), draw)

@@ -1,4 +1,4 @@
-"""Candidates for the feature leaderboard: each is a plan with the best head on its features."""
+"""Extract the features of the feature leaderboard's candidates, and score heads on them."""
 
 import math
 import time
@@ -30,9 +30,9 @@ from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import build_config
 
 SMALLEST_SHARE = 0.25
-"""A candidate is left out if time would run out before this share of the clips has features."""
+"""Smallest share of the clips whose features must fit in the time for a candidate."""
 FEWEST_CLIPS = 10
-"""A candidate is not scored if time runs out before this many clips have features."""
+"""Smallest number of clips with features for which a candidate is scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plan with the best head on its features."""
+    """A plan and the best kind of head for its features."""
 
     plan: Plan
     reading: Reading
@@ -62,7 +62,7 @@ class Candidate:
         return self.plan.pretrained is None and BACKBONES[self.plan.backbone].learns
 
     def beats(self, other: "Candidate") -> bool:
-        """Return whether this candidate is better; random weights only beat random weights."""
+        """Return whether this candidate is better; random weights always lose to other features."""
         if self.is_random != other.is_random:
             return other.is_random
         return self.scored.score > other.scored.score
@@ -70,7 +70,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A candidate with its extractor and its features."""
+    """A scored candidate with its extractor and its features."""
 
     candidate: Candidate
     extractor: Extractor
@@ -78,9 +78,9 @@ class Tried:
 
 
 def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
-    """Extract a candidate's features and score its heads; return None if time runs out.
+    """Extract a candidate's features and score heads on them; return None if time is too short.
 
-    Nothing is extracted if a measurement shows that time would run out early.
+    No features are extracted if a speed measurement shows that there is too little time.
     """
     end = time.monotonic() + seconds
     best: Tried | None = None
@@ -108,7 +108,7 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """The features of a candidate."""
+    """The features of a candidate and how they were extracted."""
 
     extractor: Extractor
     reading: Reading
@@ -124,7 +124,7 @@ class _Taken:
 
 
 def _take(job: Job, plan: Plan, note: OpenRow, seconds: float) -> _Taken | None:
-    """Extract a candidate's features, unless there is not enough time for enough clips."""
+    """Extract a candidate's features; return None if there is time for too few clips."""
     started, clips = time.monotonic(), job.prepared.listing.train
     record = RunRecord(replace(plan, head_grid=None, compile=False), job.data)
     extractor = Extractor(build_config(record, job.work_dir), plan.pretrained, job.store)
@@ -156,7 +156,7 @@ def _with_flip(
 ) -> tuple[Plan, Scored | None]:
     """Return the plan, with flips turned off if they make linear heads clearly worse.
 
-    Also return the score of the plan's linear heads; None if it is not known yet.
+    Also return the score of the plan's linear heads; None if they have not been scored.
     """
     if not plan.flip or plan.is_given("flip"):
         return plan, None
@@ -180,7 +180,7 @@ def _with_flip(
 
 
 def row_id(plan: Plan, pool: str) -> str:
-    """Return the leaderboard id for a kind of head on a plan's features."""
+    """Return the leaderboard id for a plan's features and a kind of head."""
     name, family = plan.backbone, BACKBONES.family_of(plan.backbone)
     if family:  # a name such as timm:resnet18 says which weights it has
         name = name.removeprefix(f"{family}:").rpartition("/")[2]
@@ -190,7 +190,7 @@ def row_id(plan: Plan, pool: str) -> str:
 
 
 def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
-    """Return the feature details for the `config` of a leaderboard row, as JSON values."""
+    """Return the weights and the number of clips for the `config` of a leaderboard row."""
     weights = None if plan.pretrained is None else Path(plan.pretrained).name
     return {"weights": weights, "clips": len(samples)}
 
@@ -212,7 +212,7 @@ def extract(
     """Extract the features of clips and show the progress.
 
     Raises:
-        ResourceError: there is not enough memory for one clip.
+        ResourceError: there is not enough memory to process one clip.
     """
     with progress(f"Features of {extractor.config.experiment_name}", len(clips)) as show:
         return extractor.extract(

@@ -30,14 +30,14 @@ FEW_CLIPS, REPEATS = 500, 3
 repeats."""
 
 IMBALANCE = 3.0
-"""Smallest ratio between the largest and the smallest class at which class balancing is tried in
+"""Smallest ratio of the largest to the smallest class size at which class balancing is tried in
 multi-label tasks."""
 
 DRAWS = 500
-"""Number of bootstrap samples for the interval of a score other than accuracy."""
+"""Number of bootstrap samples for the confidence interval of a score other than accuracy."""
 
 SMALL = 50e6
-"""If a head on all samples needs fewer multiply-accumulates than this, one thread is fastest."""
+"""Number of multiply-accumulate operations below which a single thread is fastest."""
 
 _CLIPS_AT_A_TIME = 512
 
@@ -47,8 +47,8 @@ class Setting:
     """How a head is fitted on features."""
 
     pool: str
-    """Input of the head: `linear`: the mean over the feature map; `ordered`: also the means over
-    time windows; `attentive`: the outputs of learned attention queries."""
+    """Input of the head. `linear`: the mean over the feature map; `ordered`: the same mean and the
+    means over time windows; `attentive`: the outputs of learned attention queries."""
     weight_decay: float
     rate: float | None = None
     """Learning rate of AdamW for an attentive head."""
@@ -66,15 +66,15 @@ class Scored:
 
     setting: Setting
     score: float
-    """The main score, with the setting for each fold chosen on the other folds."""
+    """The main score, where the setting for each fold is chosen on the other folds."""
     low: float
     high: float
-    """Lower and upper bounds of the score's 95% interval."""
+    """Lower and upper bounds of the score's 95% confidence interval."""
     right: np.ndarray
-    """For each clip (n,), the share of repeats that classify it correctly; in multi-label tasks,
-    the mean share of classes predicted correctly."""
+    """Share of repeats in which each clip (n,) is classified correctly; in multi-label tasks, mean
+    share of classes predicted correctly."""
     in_folds: OutOfFold | None
-    """Out-of-fold predictions of each repeat; None for multi-label tasks."""
+    """Out-of-fold predictions for each repeat; None for multi-label tasks."""
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.
 
     Args:
         samples: the training clips.
-        groups: group of each clip; a group is never split.
+        groups: group of each clip; all clips of a group are in the same fold.
         seed: seed for drawing the folds.
     """
     folds = min(FOLDS, len(set(groups)))
@@ -113,7 +113,7 @@ def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.
 def cross_validate(
     samples: Samples, pool: str, folds: np.ndarray, *, seconds: float = math.inf
 ) -> Scored:
-    """Choose the best setting for a kind of head, and score it.
+    """Choose the best setting for a kind of head, and score the setting.
 
     Args:
         samples: the training clips; only the first view of each clip is scored.
@@ -146,7 +146,7 @@ def cross_validate(
 
 
 def settings_of(samples: Samples, pool: str) -> list[Setting]:
-    """Return the settings to try for a kind of head, with class balancing only if it may help."""
+    """Return the settings to try for a kind of head; class balancing is tried if it may help."""
     counts = samples.targets.sum(0).clamp(min=1)
     # If the task can balance its loss, the plan has already decided on class balance.
     differ = float(counts.max() / counts.min()) >= IMBALANCE and not samples.task.balances_loss
@@ -180,12 +180,12 @@ def measure(
     head: linear_probe.LinearHead | attentive_probe.AttentiveHead,
     in_folds: OutOfFold | None = None,
 ) -> dict[str, float]:
-    """Return the validation metrics of a head on the first view of each clip, as in training.
+    """Return the validation metrics of a head, computed on the first view of each clip.
 
     Args:
         samples: the validation clips.
         head: a head that was not fitted on the validation clips.
-        in_folds: out-of-fold predictions of the training clips; if there are few validation clips,
+        in_folds: out-of-fold predictions for the training clips; if there are few validation clips,
             these predictions also fit the temperature.
     """
     parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
@@ -208,7 +208,7 @@ def _linear_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit a linear head for each setting and fold; `kept` (g, n) marks each fold's training clips.
+    """Fit a linear head for each setting and fold; `kept` (g, n) marks each head's training clips.
 
     `visit` is called with the index of each setting and the logits of all clips.
     """
@@ -233,7 +233,7 @@ def _attentive_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit all attentive heads at once; the arguments are the same as for `_linear_heads`."""
+    """Fit all attentive heads at once, with the same arguments as `_linear_heads`."""
     each = [setting for setting in grid for _ in kept]
     weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in grid])
     rates, decays = (
@@ -247,7 +247,7 @@ def _attentive_heads(
 
 
 def _ordered(samples: Samples) -> tuple[Tensor, Tensor]:
-    """Return the queries and position biases of a head that only averages over time windows."""
+    """Return queries and position biases that make a head average over time windows."""
     _, _, tokens, channels = samples.tokens.shape
     place = attentive_probe.windows(tokens - 1).to(samples.targets)
     return place.new_zeros(len(place), channels), place
@@ -272,7 +272,7 @@ def _count(samples: Samples, rows: np.ndarray | None = None) -> float:
 def _choose(
     grid: Sequence[Setting], found: np.ndarray, samples: Samples, folds: np.ndarray
 ) -> Scored:
-    """Choose the best setting, and score each fold with the best setting on the other folds."""
+    """Choose the best setting, and score each fold with the setting chosen on the other folds."""
     ranks = {}
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     for (r, f), s in product(parts, range(len(grid))):
@@ -299,7 +299,7 @@ def _choose(
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return for each clip (n,) whether its class occurs in another fold in every repeat."""
+    """Return, for each clip (n,), whether every repeat has its class in another fold too."""
     spread = np.ones(classes.max() + 1, dtype=bool)
     for fold in folds:
         counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)
@@ -325,7 +325,7 @@ def _rank(figures: dict[str, float]) -> tuple[float, float]:
 
 
 def _mean_rank(found: np.ndarray, samples: Samples) -> tuple[float, float]:
-    """Return the mean score and the mean negative loss of logits (R, n, K) over the repeats."""
+    """Return the score and the negative loss of logits (R, n, K), averaged over the repeats."""
     score, loss = np.mean([_rank(_figures(each, samples)) for each in found], axis=0)
     return float(score), float(loss)
 

@@ -1,4 +1,4 @@
-"""Extract features of clips with a frozen backbone, and cache them on disk.
+"""Extract features of clips with a frozen backbone, and cache the features on disk.
 
 Shape letters: B or n clips, V views, 1 + N tokens per view (the mean over the feature map, and the
 means over N cells), C channels.
@@ -35,7 +35,7 @@ CLIPS_AT_A_TIME = {"cpu": 8, "cuda": 32}
 VIEWS_TIMED = 2
 LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
-"""Memory limit in GiB for the features of all clips; if they need more, a coarser grid is used."""
+"""Memory limit in GiB for the features of all clips; above it, a coarser grid is used."""
 
 VERSION = 2
 """Version of the feature computation; features cached by other versions are ignored."""
@@ -50,11 +50,11 @@ NOTHING_FITS = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Which views of a clip are used, and how their feature maps are reduced."""
+    """The views to extract from a clip, and the grid to which feature maps are pooled."""
 
     grid: Size
-    """Number of cells along time, rows and columns; the cell means and the overall mean are
-    kept."""
+    """Number of cells along time, rows and columns; the mean over each cell and the mean over the
+    whole feature map are kept."""
     flipped: bool
     """Whether a flipped view is extracted in addition to the original view."""
 
@@ -64,9 +64,9 @@ class Features:
     """The features extracted within the time limit."""
 
     positions: list[int]
-    """Indices of the readable clips in their list, in increasing order."""
+    """Indices of the clips that have features, in increasing order."""
     tokens: np.ndarray
-    """Tokens (n, V, 1 + N, C) float16; the first token of a view is the mean over its map."""
+    """Tokens (n, V, 1 + N, C) float16; the first token is the mean over the feature map."""
     complete: bool
     """Whether all clips were processed."""
     computed: int
@@ -79,7 +79,7 @@ class Extractor:
     Args:
         config: config of a run without torch.compile; its `test_pipeline` defines how clips are
             read.
-        pretrained: weights of the backbone; None for random weights from the config's seed.
+        pretrained: file of backbone weights; None for random weights drawn with the config's seed.
         store: the cache for features.
 
     Raises:
@@ -123,7 +123,7 @@ class Extractor:
         return (1, 1, 1)
 
     def count_new(self, clips: ClipTable, data_root: str, reading: Reading) -> int:
-        """Return how many of the clips have no features in the cache."""
+        """Return the number of clips without cached features."""
         names = self._names(clips, data_root, reading)
         return sum(not (name and _has(self.store.get(name))) for name in names)
 
@@ -137,19 +137,19 @@ class Extractor:
         workers: int = 0,
         on_done: Callable[[int], None] | None = None,
     ) -> Features:
-        """Return the features of clips, from the cache or computed as time permits.
+        """Return the features of clips, from the cache or computed within the time limit.
 
         Args:
             clips: the clips.
             data_root: folder that relative paths start from.
-            reading: which views are used, and how their feature maps are reduced.
-            seconds: time limit, after which no further batch is started.
+            reading: the views and the grid of the features.
+            seconds: time limit; no batch is started after it.
             workers: number of decoding processes.
             on_done: called with the number of clips done so far.
 
         Raises:
-            ListingError: no clip is readable.
-            ResourceError: there is not enough memory for one clip.
+            ListingError: none of the clips is readable.
+            ResourceError: there is not enough memory to process one clip.
         """
         end = time.monotonic() + seconds
         names = self._names(clips, data_root, reading)
@@ -250,7 +250,7 @@ class Extractor:
         return torch.cat([self._try(part, grid) for part in inputs.split(half)])
 
     def _noise(self) -> Tensor:
-        """Return normalised clips (1, 3, T, H, W) of noise."""
+        """Return a normalised clip (1, 3, T, H, W) of random noise."""
         _, frames, height, width, _ = self.config.test_item_shape
         draw = torch.Generator().manual_seed(0)
         clips = torch.randn(1, 3, frames, height, width, generator=draw)

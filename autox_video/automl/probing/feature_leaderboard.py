@@ -1,4 +1,4 @@
-"""The feature leaderboard, which finds the best weights and a first model within minutes.
+"""The feature leaderboard, which finds the best starting weights and a first model in minutes.
 
 For each candidate (a file of pretrained weights, or hand-crafted descriptors), features of the
 training clips are extracted once, and heads on these features are scored by cross-validation.
@@ -64,7 +64,7 @@ from autox_video.training.checkpoints.checkpoint import (
 from autox_video.training.config.build_config import model_config
 
 SECONDS = 600.0
-"""Time limit in seconds if training follows and the caller sets no limit."""
+"""Default time limit, in seconds, if training follows."""
 
 SHARE_OF_THE_END = 0.2
 """Share of the time limit that is reserved for fitting and validating the best candidate."""
@@ -74,9 +74,9 @@ PROBE_ID = "probe"
 
 
 def is_wanted(prepared: Prepared) -> bool:
-    """Return whether to run probes: for `mode: probe`, or if there are candidates to compare.
+    """Return whether to run probes, either for `mode: probe` or to compare several candidates.
 
-    A resumed run does not run its probes again.
+    Probes are not run again when a run is resumed.
     """
     plan = prepared.plan
     if prepared.stored is not None or plan.mode == "probe":
@@ -94,7 +94,7 @@ def probe_candidates(
     """Score all candidates, write the leaderboard and probe.pth, and update the plan.
 
     Args:
-        prepared: a prepared run with a plan made by the rules.
+        prepared: the prepared run, with a plan made by the rules.
         data: the clips of the run.
         work_dir: the work dir.
         seconds: time limit; None for no limit in `mode: probe` and 10 min otherwise.
@@ -121,7 +121,7 @@ def probe_candidates(
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
-    """Return the plan for the best weights, or from scratch if there are no weights that fit."""
+    """Return a plan that trains from the best weights, or from scratch if none are suitable."""
     if start is not None and not _fits_badly(job, best, start):
         return replace(start.plan, head_grid=None)  # training uses the backbone's published head
     plan = job.prepared.plan if start is None else choose(replace(job.prepared.basis, weights=None))
@@ -136,9 +136,9 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
 
 
 def _fits_badly(job: Job, best: Candidate, start: Candidate) -> bool:
-    """Return whether pretrained features are clearly worse than descriptors, which see motion.
+    """Return whether pretrained features are clearly worse than hand-crafted descriptors.
 
-    On a CPU, a small model then learns more from scratch than pretrained weights can be changed.
+    If so, training a small model from scratch works better on a CPU than fine-tuning.
     """
     by_choice = _describes(job.prepared) and job.prepared.plan.device == "cpu"
     is_fixed = not BACKBONES[best.plan.backbone].learns
@@ -165,13 +165,13 @@ def _weights(prepared: Prepared) -> list[Pretrained]:
 
 
 def _describes(prepared: Prepared) -> bool:
-    """Return whether to try descriptors: only if the user has set no backbone and no weights."""
+    """Return whether to try descriptors, which needs a free choice of backbone and weights."""
     asked = prepared.basis.settings
     return asked.backbone == AUTO and asked.load_from in (AUTO, "none")
 
 
 def _plans(job: Job) -> list[Plan]:
-    """Return the candidates' plans: weights to train from, fixed features, and random weights."""
+    """Return a plan for each candidate, with pretrained weights first and random weights last."""
     basis, weights = job.prepared.basis, _weights(job.prepared)
     plans = [choose(replace(basis, weights=each)) for each in weights]
     if _describes(job.prepared):
@@ -184,7 +184,7 @@ def _plans(job: Job) -> list[Plan]:
 
 
 def _fixed_plans(job: Job) -> list[Plan]:
-    """Return the plans of features that need no training: a packaged encoder and descriptors."""
+    """Return the plans that use a packaged encoder or descriptors, which are not trained."""
     basis, plans = job.prepared.basis, []
     for packaged in find_packaged() if basis.settings.load_from == AUTO else ():
         fixed = {"mode": by_rule("probe", "only a head is fitted to its features")}
@@ -202,8 +202,9 @@ def _best_of(
     """Score the candidates one after the other.
 
     Returns:
-        The best candidate and the best candidate with pretrained weights, each None if no such
-        candidate could be scored; and whether there are no weights or some can be used.
+        The best candidate; the best candidate with pretrained weights that training can start
+        from; and whether training can use any of the weight files (True if there are no files).
+        A candidate is None if none could be scored.
     """
     best: Tried | None = None
     start: Candidate | None = None
@@ -240,7 +241,7 @@ def _best_of(
 
 
 def _are_given(job: Job, plans: Sequence[Plan]) -> bool:
-    """Return whether the user gave weights, or put them into a folder; others were fetched."""
+    """Return whether the user set `load_from` or put weight files into a `checkpoints` folder."""
     folders = weight_folders()
     placed = any(Path(plan.pretrained).parent in folders for plan in plans)
     return job.prepared.basis.settings.load_from != AUTO or placed
@@ -255,7 +256,7 @@ def _figures(job: Job, scored: Scored) -> str:
 
 
 def _explained(job: Job, best: Candidate, count: int) -> Candidate:
-    """Return the best candidate, with its scores added to the reasons in its plan."""
+    """Return the best candidate, with the scores added to the reasons in its plan."""
     plan, scored = best.plan, best.scored
     why = f"probe {_figures(job, scored)}"
     if count > 1:
@@ -275,7 +276,7 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
 
 
 def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
-    """Return a choice with `why` added to its reason; the source is the probe if `many` compete."""
+    """Return a choice with `why` added to its reason, and a new source if `many` were compared."""
     source = BY_PROBES if many and choice.source == RULE else choice.source
     return replace(choice, source=source, reason=f"{choice.reason}; {why}")
 

@@ -1,4 +1,4 @@
-"""A disk cache of clip features with one file per clip, so that an interrupted job can resume.
+"""A disk cache of clip features, with one file per clip so that interrupted jobs can resume.
 
 Each file is named after a digest of the weights, the reading options and the video file. Cached
 features therefore never become outdated, and runs can share them.
@@ -17,18 +17,18 @@ from autox_video.core.files import user_cache
 
 SUFFIX = ".features"
 MAX_GIB = 4.0
-"""Limit on the total size of the files in GiB."""
+"""Limit on the total size of the cache files, in GiB."""
 
 _SHAPE = struct.Struct("<3I")  # V, N, C
 
 
 def default_folder() -> Path | None:
-    """Return the user's cache folder for features; None if the user has no home folder."""
+    """Return the user's feature cache folder, or None if the user has no home folder."""
     return user_cache("features")
 
 
 class FeatureStore:
-    """A feature cache in a folder of limited size, which several processes may use at once.
+    """A feature cache with limited disk space, which several processes may use at once.
 
     To make room for new files, the least recently used files are removed, except for files that
     this run has used. If the disk is full or the folder is not writable, nothing more is cached.
@@ -47,6 +47,6 @@ class FeatureStore:
         return features.reshape(_SHAPE.unpack_from(content))
 
     def put(self, name: str, features: np.ndarray) -> bool:
-        """Store features (V, N, C) as float16; return whether there was room for them."""
+        """Store features (V, N, C) as float16; return whether they could be stored."""
         body = np.ascontiguousarray(features, dtype="<f2")
         return self.files.put(name, _SHAPE.pack(*features.shape), body)

@@ -1,4 +1,4 @@
-"""Use linear heads with and without flips to find out whether flipped clips keep their class."""
+"""Compare linear heads with and without flips to see whether flips change the class."""
 
 import math
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from autox_video.automl.probing.crossval import LINEAR, Scored, cross_validate
 from autox_video.automl.probing.samples import Samples
 
 LEAST_LOSS = 0.05
-"""Smallest drop in accuracy at which flips are considered harmful."""
+"""Smallest drop in accuracy for which flips are considered harmful."""
 DEVIATIONS = 2.0
-"""Number of standard errors by which the drop must exceed zero."""
+"""Smallest drop, in standard errors, for which flips are considered harmful."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlipComparison:
-    """Cross-validated scores of linear heads on unflipped clips."""
+    """Cross-validated scores of linear heads, all scored on unflipped clips."""
 
     with_flips: Scored
     """Score of heads fitted on original and flipped clips."""
@@ -25,7 +25,7 @@ class FlipComparison:
 
     @property
     def harms(self) -> bool:
-        """Whether flips make heads clearly worse, probably because flips change the class."""
+        """Whether heads are clearly worse with flips, probably because flips change the class."""
         lost = self.without.right - self.with_flips.right
         error = float(lost.std()) / math.sqrt(len(lost))
         return float(lost.mean()) >= max(LEAST_LOSS, DEVIATIONS * error)
@@ -35,9 +35,9 @@ def compare(samples: Samples, folds: np.ndarray, *, seconds: float = math.inf) -
     """Score linear heads with and without flipped clips.
 
     Args:
-        samples: clips with two views each, the original view and the flipped view.
+        samples: the clips, each with its original view followed by its flipped view.
         folds: folds as returned by `crossval.make_folds`.
-        seconds: time limit for each of the two scores.
+        seconds: time limit for computing each of the two scores.
 
     Raises:
         TooSlowError: fitting would exceed the time limit.

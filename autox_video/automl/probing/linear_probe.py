@@ -17,11 +17,11 @@ from torch import Tensor
 from autox_video.automl.probing.samples import Samples, Scale, TooSlowError, scale_of
 
 DECAYS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""Weight decays in decreasing order; each minimum is a good starting point for the next one."""
+"""Weight decays in decreasing order, as each solution is a good start for the next one."""
 
 MOST_STEPS = 60
 USUAL_STEPS = 30
-"""Typical number of steps per weight decay, for estimating the total time."""
+"""Typical number of optimisation steps per weight decay, for estimating the total time."""
 _TOLERANCE = 1e-5
 
 
@@ -55,7 +55,7 @@ def fit_path(
 
     Args:
         samples: features and labels of the clips; each view counts as a sample.
-        weights: (g, n) weight of each clip for each head; a weight of 0 excludes the clip.
+        weights: weight of each clip for each head (g, n); a weight of 0 excludes the clip.
         decays: weight decays in decreasing order; each adds decay / 2 times the sum of squared
             weights to the mean loss.
         visit: called with the index of the weight decay, and the weights (g, C, K) and biases (g,
@@ -63,10 +63,10 @@ def fit_path(
         seconds: time limit.
 
     Returns:
-        The scale used to standardise the features.
+        The statistics used to standardise the features.
 
     Raises:
-        TooSlowError: the first step shows that fitting would exceed the time limit.
+        TooSlowError: fitting would exceed the time limit, judging by the first step.
     """
     scale = scale_of(samples.mean_features)
     views = samples.tokens.shape[1]
@@ -91,10 +91,10 @@ def fit_path(
 
 
 def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Return the coordinates (S, R) of samples (S, C) in their span, or the samples if S >= C.
+    """Project samples (S, C) onto a basis of their span, which is faster if S < C.
 
-    The optimal weights lie in the span of the samples. Also return a function that maps weights (g,
-    R, K) back to (g, C, K).
+    The optimal weights lie in the span of the samples. Return the samples (S, R) and a function
+    that maps weights (g, R, K) back to (g, C, K).
     """
     if len(features) >= features.shape[1]:
         return features, lambda weight: weight
@@ -115,7 +115,7 @@ def fit_linear(samples: Samples, weights: Tensor, decay: float) -> LinearHead:
 
 
 def folded(weight: Tensor, bias: Tensor, scale: Scale) -> LinearHead:
-    """Return a head for raw features from weight (C, K) and bias (K,) for standardised features."""
+    """Return a head for raw features, given a head for standardised features."""
     weight = weight.double() / scale.spread.double()[:, None]
     bias = bias.double() - scale.mean.double() @ weight
     return LinearHead(weight.float(), bias.float())

@@ -1,4 +1,4 @@
-"""Features of clips with their labels, for fitting heads.
+"""Features and labels of clips, for fitting heads.
 
 Shape letters: n clips, V views per clip, 1 + N tokens per view (the mean over the feature map, and
 the means over N cells), C channels, K classes, M queries, S samples (views of clips).
@@ -28,7 +28,7 @@ class Samples:
     """Features and labels of clips."""
 
     tokens: Tensor
-    """Tokens (n, V, 1 + N, C) float; the first token of a view is the mean of its feature map."""
+    """Tokens (n, V, 1 + N, C) float; the first token is the mean over the feature map."""
     targets: Tensor
     """Targets (n, K) float32, each 0 or 1."""
     task: Task
@@ -44,11 +44,11 @@ class Samples:
         return self.tokens[:, :, 0].float()
 
     def pooled(self, query: Tensor, place: Tensor) -> "Samples":
-        """Return samples with tokens replaced by the attention outputs (n, V, 1, (1 + M) C).
+        """Return samples whose tokens are replaced by the attention outputs (n, V, 1, (1 + M) C).
 
         Args:
             query: queries (M, C).
-            place: position biases (M, N).
+            place: position biases of the attention (M, N).
         """
         found = pool(self.tokens.flatten(0, 1).float(), query, place)
         tokens = found.unflatten(0, self.tokens.shape[:2])[:, :, None]
@@ -75,12 +75,12 @@ class Samples:
         return self.task.losses(logits, targets)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return the task's probabilities (..., K) for logits (..., K)."""
+        """Return probabilities (..., K) for logits (..., K), computed as the task defines."""
         outputs = self.task.outputs(torch.from_numpy(logits).flatten(0, -2), 1)
         return self.task.probabilities(outputs.numpy()).reshape(logits.shape)
 
     def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the labels of all clips, or of `rows`, in the form that `Task.figures` expects."""
+        """Return the labels of the clips in `rows`, or of all clips, as `Task.figures` expects."""
         targets = self.targets.cpu().numpy()
         return self.task.labels_of(targets if rows is None else targets[rows])
 

@@ -61,7 +61,7 @@ KIND, SUMMARY_ID = "fold", "folds"
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A fold, whose held-out clips are used to score a model trained on the other clips."""
+    """A fold: its held-out clips are used to score a model trained on the other clips."""
 
     repeat: int
     number: int
@@ -115,7 +115,7 @@ def _write_fold(
 
 
 class CrossValidation:
-    """Trains a plan on one fold after another for as long as there is time.
+    """Trains a plan on one fold after another until time runs out.
 
     `num_train` is the number of training clips of the main run.
     """
@@ -128,7 +128,7 @@ class CrossValidation:
         ]
 
     def run(self, left: TimeLeft) -> None:
-        """Score the plan on one repeat after another, with a leaderboard row for each fold."""
+        """Cross-validate the plan, one repeat after another; each fold gets a leaderboard row."""
         for number, folds in enumerate(self.repeats, start=1):
             epochs, is_over = processes.run_on_rank_zero(lambda f=folds: self._begin(f, left))
             if not epochs:
@@ -161,7 +161,7 @@ class CrossValidation:
         return replace(row, **_figures(self.score(), about))
 
     def temperature(self) -> dict[str, float]:
-        """Return the temperature and ECE from out-of-fold predictions; {} without predictions."""
+        """Return the temperature and ECE of out-of-fold predictions, or {} without predictions."""
         logits_of: dict[tuple, list[np.ndarray]] = {}
         label_of: dict[tuple, int] = {}
         unlearnt: set[tuple] = set()
@@ -187,7 +187,7 @@ class CrossValidation:
         return OutOfFold(logits, labels, is_learnt).figures(balanced=self.plan.class_balance)
 
     def _begin(self, folds: Sequence[Fold], left: TimeLeft) -> tuple[int, bool]:
-        """Return the number of epochs for the folds of a repeat, and whether all folds are scored.
+        """Return the number of epochs per fold of a repeat, and whether all its folds have scores.
 
         The number of epochs is 0 if there is too little time. A repeat that has already started
         keeps its number of epochs.
@@ -274,7 +274,7 @@ class CrossValidation:
 
 
 def _count(about: Mapping[str, Any]) -> float:
-    """Return the effective sample size, which class balancing reduces."""
+    """Return the effective sample size; class balancing reduces it."""
     return about.get("effective_clips", about["clips"])
 
 
@@ -285,7 +285,7 @@ def _digest(data: TrainingData) -> str:
 
 
 def _figures(score: float, about: Mapping[str, Any]) -> dict[str, float | str]:
-    """Return the score fields of a row; repeats on the same clips do not narrow the interval."""
+    """Return the score fields of a row, with an interval that ignores the number of repeats."""
     clips = _count(about)
     low, high = wilson_interval(score * clips, clips)
     return {"score": score, "low": low, "high": high, "scored_on": CROSS_VALIDATION}

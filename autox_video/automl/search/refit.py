@@ -1,4 +1,4 @@
-"""Refit: train the best plan once more, on training and validation clips.
+"""The refit, which trains the best plan once more on training and validation clips.
 
 The validation clips of an automatic split are used to choose and to score the weights. Afterwards,
 the best plan is trained once more with the validation clips included, as is usual after model
@@ -47,8 +47,8 @@ from autox_video.training.checkpoints.checkpoint import (
 )
 
 LEAST_SHARE = 0.8
-"""Smallest share of the run's epochs for a refit; the additional clips make up for shorter
-training."""
+"""Smallest number of epochs of a refit, relative to the run; the additional clips make up for
+shorter training."""
 KIND = "refit"
 
 
@@ -89,7 +89,7 @@ class Refit:
         return 0.0 if is_done or left.seconds() < LEAST_SHARE * needed_sec else needed_sec
 
     def run(self, left: TimeLeft, best: Mapping[str, float]) -> None:
-        """Refit and keep the weights, unless there is no time or the refit is finished.
+        """Refit unless time is short or the refit is already finished.
 
         `best` contains the metrics of the best weights, which a refit does not change.
         """

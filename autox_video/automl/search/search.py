@@ -1,8 +1,8 @@
-"""The hyperparameter search, which tries one plan after another for as long as there is time.
+"""The hyperparameter search, which tries one plan after another until time runs out.
 
-Optuna proposes trials (TPE, Bergstra et al. 2011) and prunes them (successive halving, Jamieson and
-Talwalkar 2016). The trials are stored in a file in the work dir, or in a database shared by several
-machines. Each trial is a side run.
+Optuna proposes trials with TPE (Bergstra et al. 2011) and prunes them by successive halving
+(Jamieson and Talwalkar 2016). The trials are stored in a file in the work dir, or in a database
+shared by several machines. Each trial is a side run.
 """
 
 import math
@@ -56,8 +56,8 @@ from autox_video.training.checkpoints.checkpoint_hook import is_better
 
 WHAT_NOW = "The best weights so far are kept. Run the same command again to resume the search."
 WORK_DIR, START_OF, EPOCHS = "folder", "origin", "epochs"
-"""Names of a stored trial's attributes: the work dir it runs in, the work dir whose main run it
-represents, and its number of epochs."""
+"""Attribute names in a stored trial: its work dir, the work dir whose main run the trial
+represents, and the number of epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class BegunTrial:
 
     number: int
     params: dict[str, Any]
-    """The trial's point in the search space."""
+    """Point of the trial in the search space."""
     epochs: int
     folder: Path
     resuming: bool = False
@@ -78,7 +78,7 @@ class BegunTrial:
 
 
 class Pruned(Exception):  # noqa: N818 (the end of a trial, not an error)
-    """Raised to stop a trial that is worse than other trials at the same step."""
+    """Raised to stop a trial that does worse than other trials at the same epoch."""
 
 
 class Search:
@@ -103,14 +103,14 @@ class Search:
         self.space = space_of(plan)
         self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
         self.name = str(work_dir.absolute())
-        """Name of this work dir among the work dirs that share a storage."""
+        """Absolute path of the work dir, which identifies it in a shared storage."""
         self.study: optuna.Study | None = None
         if processes.current().is_main:
             with self._storage_errors():
                 self.study = self._open()
 
     def run(self, left: TimeLeft) -> dict[str, float]:
-        """Run trials until time is up or a validation score is perfect; return the best metrics."""
+        """Run trials until time runs out or the score is perfect; return the best metrics."""
         while not self._is_perfect():
             trial = processes.run_on_rank_zero(lambda: self._next(left))
             if trial is None:
@@ -139,7 +139,7 @@ class Search:
         return study
 
     def _next(self, left: TimeLeft) -> BegunTrial | None:
-        """Return an interrupted trial or a new trial, or None if there is no time for a trial."""
+        """Return an interrupted trial or else a new trial; None if there is no time for a trial."""
         with self._storage_errors():
             for trial in self.study.get_trials(states=[TrialState.RUNNING]):
                 if trial.user_attrs.get(WORK_DIR) == self.name:
@@ -159,7 +159,7 @@ class Search:
             return begun
 
     def _ask(self, left: TimeLeft) -> Trial:
-        """Return a new trial, at an untried neighbour of the plan or else at a sampled point."""
+        """Return a new trial at an untried neighbour of the plan, or else at a sampled point."""
         trials = self.study.get_trials(deepcopy=False)
         # One seed per trial, so that a resumed search draws the same trials.
         seed = 1000 * self.plan.seed + len(trials)
@@ -171,7 +171,7 @@ class Search:
         return self.study.ask(dict(self.space))
 
     def _neighbour(self, left: TimeLeft, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
-        """Return an untried neighbour of the plan, a different one on each searching machine."""
+        """Return an untried neighbour of the plan; each work dir begins with a different one."""
         untried = [
             point
             for point in neighbours(self.plan, self.space)
@@ -182,7 +182,7 @@ class Search:
         return untried[min(starts.index(self.name), len(untried) - 1)] if untried else None
 
     def _epochs(self, left: TimeLeft, params: Mapping[str, Any]) -> int:
-        """Return the number of epochs of a trial that fit in the time left; 0 if too few fit."""
+        """Return how many epochs of a trial fit in the time left, or 0 if too few fit."""
         run_sec = left.of_a_run * relative_cost(self.plan, params)
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE)
 
@@ -234,7 +234,7 @@ class Search:
     def _end(
         self, trial: BegunTrial, metrics: Mapping[str, float] | None, state: str
     ) -> dict[str, float]:
-        """Keep the weights if they are the best, end the trial, and return the best metrics."""
+        """End a trial, keep its weights if they are the best yet, and return the best metrics."""
         better = metrics is not None and is_better(metrics, self.best)
         if better:
             weights = read_checkpoint(trial.folder / BEST)
@@ -261,7 +261,7 @@ class Search:
 
 
 class TrialReport(Hook):
-    """Raises Pruned if `is_hopeless` returns true for the epoch and metrics of an evaluation."""
+    """Raises Pruned after an evaluation if `is_hopeless` returns true for the epoch and metrics."""
 
     priority = "LOWEST"  # after the checkpoint hook, which keeps the best weights
 
@@ -285,7 +285,7 @@ class TrialReport(Hook):
 
 
 def _are_same(point: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
-    """Return whether two points are equal up to the precision that a database keeps."""
+    """Return whether two points are equal within the precision of a database."""
     return point.keys() == params.keys() and all(
         math.isclose(value, params[name], rel_tol=1e-9)
         if isinstance(value, float)

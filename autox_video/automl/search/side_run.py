@@ -34,7 +34,7 @@ from autox_video.training.hooks.metrics_file import read_evaluations
 from autox_video.training.run_training import train
 
 SHORTEST_SHARE = 0.5
-"""Smallest share of the main run's epochs for which a side run's result is meaningful."""
+"""Smallest number of epochs, relative to the main run, that gives a meaningful result."""
 
 FAILURES = (NumbersError, CheckpointError, ResourceError, ListingError)
 """Errors that end a side run but not the job."""
@@ -51,7 +51,7 @@ class TimeLeft:
     prediction: Prediction
     """Predicted time of the main run."""
     share: float = 1.0
-    """Number of epochs of a side run relative to the main run."""
+    """Ratio of a side run's number of epochs to the number of epochs in the main run."""
 
     @property
     def of_a_run(self) -> float:
@@ -60,7 +60,7 @@ class TimeLeft:
         return self.share * (whole.training_sec + whole.evaluating_sec + whole.saving_sec)
 
     def epochs_of(self, plan: Plan, run_sec: float, least_share: float) -> int:
-        """Return how many epochs of a plan fit in the time left, if all its epochs take `run_sec`.
+        """Return how many epochs of a plan fit in the time left if the full plan takes `run_sec`.
 
         The result is 0 if less than `least_share` of the epochs fit.
         """
@@ -70,15 +70,15 @@ class TimeLeft:
 
 @dataclass(frozen=True, slots=True)
 class SideRun:
-    """A side run: what it trains, and in which folder."""
+    """A side run, defined by its run record and its folder."""
 
     record: RunRecord
     """The run record; its plan is trained to the last epoch."""
     folder: Path
     cost: float
-    """Cost of an epoch relative to an epoch of the main run."""
+    """Cost of an epoch, relative to an epoch of the main run."""
     save_logits: bool = False
-    """Whether to save the logits of the evaluations."""
+    """Whether evaluations save the logits of the clips."""
 
     def config(self, left: TimeLeft) -> Config:
         """Return the config of the side run, with a deadline."""
@@ -98,7 +98,7 @@ class SideRun:
 
 
 def peak_of(folder: Path) -> int | None:
-    """Return the epoch after which a run's validation score fell, or None if it did not fall."""
+    """Return the epoch after which a run's validation score fell, or None if it never fell."""
     told = [e for e in read_evaluations(folder) if selection_score(e) > -math.inf]
     if not told:
         return None
@@ -107,7 +107,7 @@ def peak_of(folder: Path) -> int | None:
 
 
 def with_epochs(plan: Plan, epochs: int) -> Plan:
-    """Return the plan with another number of epochs and its schedule scaled to match."""
+    """Return the plan with a new number of epochs, and with its schedule scaled to match."""
     share = epochs / plan.epochs
     return replace(
         plan,
@@ -123,7 +123,7 @@ def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
-    """Return a run's data with other clips, and write the clip lists to the folder."""
+    """Write the lists of other clips to the folder, and return the run's data with these clips."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clips in (("train", train), ("val", val)):
         write_list(list_file(folder, name), clips)
@@ -138,7 +138,7 @@ def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return the state that `write_state` wrote for a side run; {} if there is none."""
+    """Return the state that `write_state` wrote for a side run, or {} without a state."""
     try:
         content = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -147,7 +147,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a side run's state; all processes must call this, so that all raise the same errors."""
+    """Write a side run's state; all processes must call this function, so that all see errors."""
     processes.run_on_rank_zero(lambda: write_json(folder / STATE, dict(state)))
 
 

@@ -1,8 +1,8 @@
-"""Name and open the Optuna study of a search.
+"""Name and open the Optuna study for a search.
 
-Trials are comparable if they share the search space, the plan and the clips they are scored on, so
-the name of a study is derived from all of these. Searches with different plans or data can
-therefore use the same storage, and machines with the same plan share a study.
+Trials are comparable if they have the same search space, plan and clips, so the name of a study is
+derived from all three. Searches with different plans or data can therefore use the same storage,
+and machines with the same plan share a study.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from autox_video.tasks.task import TASKS
 REDUCTION = 3
 """Reduction factor of successive halving."""
 OBJECTIVE = 1
-"""Version of `selection_score`, the objective that trials maximise."""
+"""Version of `selection_score`, which is the objective of the search."""
 
 # Fields that may differ between machines that share a study: they affect only time and memory.
 _FREE = {
@@ -48,7 +48,7 @@ _PACKAGES = {
 
 
 def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
-    """Return the name of a plan's study, which identifies comparable trials."""
+    """Return the name of a plan's study; comparable trials belong to the same study."""
     chosen = plan.as_dict().items()
     # Fields that were added later are skipped at their defaults, so that older studies are found.
     unused = {name for name, value in ADDED.items() if getattr(plan, name) == value}
@@ -98,7 +98,7 @@ def open_study(storage: str, name: str) -> optuna.Study:
 
 
 def _is_a_race(error: Exception) -> bool:
-    """Return whether the error may come from two processes creating the database together."""
+    """Return whether the error may be due to two processes creating the database at once."""
     told = error.__cause__ if isinstance(error, StorageInternalError) else error
     if isinstance(told, IntegrityError):
         return True
@@ -107,7 +107,7 @@ def _is_a_race(error: Exception) -> bool:
 
 @contextmanager
 def storage_errors(storage: str, what_now: str) -> Iterator[None]:
-    """Convert storage errors to a ResourceError that says what to do."""
+    """Convert errors of the storage to a ResourceError that says what to do."""
     try:
         yield
     except ImportError as error:
@@ -125,14 +125,14 @@ def storage_errors(storage: str, what_now: str) -> Iterator[None]:
 
 
 def _engine(storage: str) -> dict[str, Any]:
-    """Return connection options; a server may drop the connection during a long trial."""
+    """Return connection options that allow for dropped connections and locked files."""
     if storage.startswith("sqlite"):
         return {"connect_args": {"timeout": 60.0}}
     return {"pool_pre_ping": True}
 
 
 def _shown(storage: str) -> str:
-    """Return the URL without its password."""
+    """Return the storage URL without the password."""
     try:
         return make_url(storage).render_as_string(hide_password=True)
     except SQLAlchemyError:
@@ -140,7 +140,7 @@ def _shown(storage: str) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Return the value with floats rounded to nine digits, because machines differ beyond that."""
+    """Return the value with floats rounded to nine digits, to hide differences by machine."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):
