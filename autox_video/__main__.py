@@ -1,4 +1,4 @@
-"""`python -m autox_video` is the command `autox-video`."""
+"""Run the command `autox-video` as `python -m autox_video`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The Python API, which the commands call."""
+"""The Python API, which the commands also use."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -44,10 +44,10 @@ class AutoXVideo:
 
         Args:
             cfg_file: a config file, or a mapping with its content.
-            overrides: overrides as on the command line, such as `epoch=10`.
+            overrides: `key=value` texts as on the command line, such as `epoch=10`.
 
         Raises:
-            ConfigError: the config or an override is wrong; there is one message per problem.
+            ConfigError: the config or an override is invalid; there is one message per problem.
         """
         config = cfg_file if isinstance(cfg_file, str | Mapping) else Path(cfg_file)
         settings = load_settings(config, overrides, _with_plan)
@@ -103,7 +103,7 @@ class AutoXVideo:
             measured. With fewer than 30 validation clips, the score is cross-validated if possible.
 
         Raises:
-            Stopped: a signal stopped the run, and everything is saved.
+            Stopped: a signal stopped the run; its state is saved.
         """
         arguments = {
             "data_root": data_root,
@@ -158,16 +158,16 @@ class AutoXVideo:
         output_path: StrPath | None = None,
         **others: Any,
     ) -> list[dict[str, Any]]:
-        """Predict classes for the clips of a list or all videos in a folder; write results.json.
+        """Predict the classes of the listed clips or of all videos in a folder; write results.json.
 
         The arguments apply to this call only.
 
         Args:
-            data_root: folder of the clips; default: the config's.
-            ann_file_test: list of the clips; default: the config's. With `data_root` alone,
-                classes are predicted for all videos in it.
-            checkpoints: file of weights; default: the best weights in `work_dir`.
-            output_path: file to write; default: the config's `test_results_path`.
+            data_root: folder of the clips; default: the folder in the config.
+            ann_file_test: list of the clips; default: the list in the config. With `data_root`
+                alone, classes are predicted for all videos in it.
+            checkpoints: the weight file; default: the best weights in `work_dir`.
+            output_path: file to write; default: `test_results_path` in the config.
             **others: any other key of the config.
 
         Returns:
@@ -193,9 +193,9 @@ class AutoXVideo:
     def check(self, **others: Any) -> dict[str, Any]:
         """Open all clips, and report what is wrong with the data, without training.
 
-        Arguments are keys of the config and apply to this call only. Writes
-        WORK_DIR/check/check.json and, next to it, the lists without the bad clips. Returns the
-        content of check.json.
+        Arguments are keys of the config and apply to this call only. Writes the report
+        WORK_DIR/check/check.json, and lists without the bad clips next to the report. Returns the
+        content of the report.
         """
         from autox_video.jobs.check import check
 
@@ -209,7 +209,7 @@ class AutoXVideo:
 
 
 def _with_plan(values: dict[str, Any]) -> dict[str, Any]:
-    """Add the keys that repeat the run named by `from_plan`, if it is given."""
+    """If `from_plan` names a run, add the keys that repeat this run."""
     if is_open("from_plan", values.get("from_plan")):
         return values
     from autox_video.automl.repeat import keys_of_plan
@@ -218,7 +218,7 @@ def _with_plan(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(values: Mapping[str, Any], source: str, *, fresh: bool = False) -> Settings:
-    """Check the settings, and that the run in their work dir was not trained on other clips."""
+    """Check the settings, and check that the run in the work dir was not trained on other clips."""
     from autox_video.automl.own_work_dir import refuse_run_of_others
 
     settings = settings_from_mapping(values, source)

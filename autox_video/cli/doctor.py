@@ -1,7 +1,7 @@
-"""`autox-video doctor`: what this machine has, what is missing, and how to fix it.
+"""`autox-video doctor`: report what this machine has, what is missing, and how to fix it.
 
 The report is printed even if packages are broken: heavy packages are imported one by one, and each
-failure becomes a sentence.
+failure is reported in a sentence.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from autox_video.machine.installation import (
 HELP = "report what this machine has, what is missing, and how to fix it"
 
 LEAST_DISK_GIB = 2.0
-"""The latest and the best checkpoint of the default backbone take about 1.4 GiB together."""
+"""Smallest free disk space that is enough; two checkpoints of the default backbone take 1.4 GiB."""
 
 IMPORTED = (
     *("numpy", "yaml", "rich", "pydantic", "einops", "av"),
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace | None = None) -> int:
-    """Print the report, and return 0 if everything required works, else 2."""
+    """Print the report; return 0 if there is no problem to fix, else 2."""
     problems = check_installation()
     sections = {
         "Packages": describe_packages(),
@@ -132,7 +132,7 @@ def _why_no_computing(torch: ModuleType, index: int) -> str:
 
 
 def describe_decoders(problems: list[str]) -> list[Row]:
-    """Describe the video decoders; add a sentence to `problems` if the default one fails."""
+    """Describe the video decoders; add a sentence to `problems` if the default decoder fails."""
     av, failure = _try_import("av")
     if av is None:
         problems.append(failure)
@@ -161,7 +161,7 @@ def check_imports() -> Iterator[str]:
 
 
 def _try_import(module: str) -> tuple[ModuleType | None, str]:
-    """Return the module and "", or None and a sentence that says why the import fails."""
+    """Return the module and "", or None and a sentence on why the import failed."""
     try:
         return importlib.import_module(module), ""
     except IMPORT_FAILURES as error:

@@ -1,4 +1,4 @@
-"""Handle exit codes, stop signals, and failures of one of several processes.
+"""Handle exit codes, stop signals, and the failure of one of several processes.
 
 The exit code is 0 for success, 2 for an error that the user can fix, 130 for Ctrl-C, 143 for
 SIGTERM or SIGUSR1, 129 if the terminal was closed, and 1, with a traceback, for a bug in this
@@ -72,7 +72,7 @@ def say_stopped(sentence: str) -> None:
 def end(code: int) -> int:
     """Leave the group of processes, and return the exit code.
 
-    Only after success does the process wait for the other processes.
+    The process waits for the other processes only if it succeeded.
     """
     if not processes.joined():
         return code
@@ -85,7 +85,7 @@ def end(code: int) -> int:
 def show_defect(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Show the traceback of a bug, unless it only follows from the failure of another process."""
+    """Show the traceback of a bug, unless the failure of another process caused the error."""
     if not processes.joined():
         sys.__excepthook__(kind, error, trace)
         return

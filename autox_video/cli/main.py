@@ -1,6 +1,6 @@
 """The entry point of `autox-video COMMAND`.
 
-If stdout is closed, as by `| head`, the command finishes quietly.
+If stdout is closed, for example by `| head`, the command finishes without an error message.
 """
 
 import atexit

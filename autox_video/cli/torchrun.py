@@ -1,7 +1,7 @@
 """Run torchrun for the dist scripts, with the exit codes of this package and without tracebacks.
 
-Each process reports its own error; torchrun would add fifty lines and always exit with 1. All
-options of torchrun are accepted.
+Each process reports its own error; torchrun would add fifty lines and always exit with 1. This
+module accepts all options of torchrun.
 """
 
 import logging
@@ -17,7 +17,7 @@ from autox_video.distributed.processes import STOPPED
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run torchrun, and return the exit code of the process that failed first, or 0.
 
-    On one machine, all processes are restarted when one runs out of memory.
+    On one machine, all processes are restarted when one of them runs out of memory.
     """
     from torch.distributed import run as torchrun
 

@@ -28,10 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """List the known weights, fetch one of them, or show where they are.
+    """List the known weights, fetch weights by name, or show where weights are stored.
 
     Raises:
-        ConfigError: there are no weights of the given name, or their licence is not accepted.
+        ConfigError: no weights have the given name, or their licence is not accepted.
         FetchError: the weights cannot be fetched.
         ResourceError: the cache is not writable, or the disk is full.
     """

@@ -1,6 +1,6 @@
-"""Parse the words after a command: a config or folder of clips, and `key=value` overrides.
+"""Parse the arguments of a command: a config or a folder of clips, and `key=value` overrides.
 
-Option spellings of other tools are refused with a message that gives the spelling used here.
+Options spelt as in other tools are refused with a message that gives the right spelling.
 """
 
 import re
@@ -19,7 +19,7 @@ PLAN, FROM_PLAN = "--plan", "--from-plan"
 OPTIONS = (FRESH, PLAN, FROM_PLAN, "-h", "--help")
 """All options of the commands; every other setting is written as key=value."""
 DEMO = "demo"
-"""The word for the built-in demo, unless there is a file or a folder of this name."""
+"""The name of the built-in demo, unless a file or folder has this name."""
 DEMO_CONFIG = {
     "data_root": "data/demo/videos",
     "ann_file_train": "data/demo/annotations/train_list.txt",
@@ -50,7 +50,7 @@ _NO_KEY = {
     "gpu_ids": "choose one GPU with device=cuda:N, several with gpus=N or gpus=0,2",
     "no_validate": "turn evaluation off with evaluation=0",
 }
-"""Options of other trainers that have no equivalent config key, with what to use instead."""
+"""For each option of other trainers that has no equivalent config key, what to use instead."""
 
 # Matches `key value`, `key= value`, `key = value`, `key =value`, `key: value` and `key:value`,
 # where \0 separates two words.
@@ -60,15 +60,15 @@ _APART = re.compile(r"([\w-]+)(\0?=\0|\0=|:\0?|\0(?!--))([^\0=]*)")
 def read_words(words: Sequence[str]) -> tuple[Config, list[str]]:
     """Return the config and the overrides.
 
-    A folder or an address of clips is a config with one key, `data_root`. The default is
-    config.yaml in the current folder; the demo's config.yaml is ignored when an override sets
-    `data_root`.
+    A folder or an address of clips becomes a config with the single key `data_root`. By default,
+    the config is config.yaml in the current folder. The config.yaml of the demo is ignored if an
+    override sets `data_root`.
 
     Args:
-        words: the words after the command, without the command's own options.
+        words: the arguments after the command, without the options of the command.
 
     Raises:
-        ConfigError: an option or word cannot be used; there is one sentence for each.
+        ConfigError: an option or argument cannot be used; there is one message per problem.
     """
     problems: list[str] = []
     names: list[str] = []
@@ -122,7 +122,7 @@ def from_plan_as_key(words: Sequence[str]) -> list[str]:
 
 
 def _config_of(name: str, keys: set[str]) -> Config:
-    """Return the config for a word: a file, a folder or address of clips, or the demo."""
+    """Return the config for an argument: a file, a folder or address of clips, or the demo."""
     path, is_address = Path(name).expanduser(), "://" in name
     if not (is_address or path.exists()) and name == DEMO:
         return dict(DEMO_CONFIG)
@@ -182,7 +182,7 @@ def _plain(name: str) -> str:
 
 
 def _key_of(name: str) -> str | None:
-    """Return the key for a name, which may be the name that another tool uses for it."""
+    """Return the config key for a name, which may come from another tool."""
     # Imported late, so that a command can say which package is missing if the import fails.
     from autox_video.config.load import OTHER_NAMES
     from autox_video.config.settings import Settings
@@ -191,7 +191,7 @@ def _key_of(name: str) -> str | None:
 
 
 def _is_apart(word: str, left: Sequence[str]) -> re.Match[str] | None:
-    """Match a key and its value that are not joined by a single `=`."""
+    """Match a key and a value that are not joined by a single `=`."""
     apart = _APART.match("\0".join([word, *left[:2]]))
     if apart is None or Path(word).exists():
         return None
@@ -202,7 +202,7 @@ def _is_apart(word: str, left: Sequence[str]) -> re.Match[str] | None:
 
 
 def _value_of(word: str, name: str, left: list[str]) -> str:
-    """Take the value of an option from its own word or from the next word."""
+    """Return the value of an option, which is in the same argument or in the next argument."""
     takes_none = word in (FRESH, PLAN) or name in _SWITCHES
     if "=" in word or takes_none or not left or left[0].startswith("--"):
         return word.partition("=")[2]

@@ -10,14 +10,14 @@ from autox_video.config.value_types import AUTO
 
 
 def learns(backbone: str) -> bool:
-    """Whether the backbone itself can be trained, not just a head on top of it."""
+    """Return whether the backbone itself can be trained, rather than only a head on top."""
     return backbone == AUTO or BACKBONES[backbone].learns
 
 
 def impossible_combinations(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:
-    """Yield pairs of keys whose values contradict each other, each with a message.
+    """Yield each pair of keys whose values contradict each other, with a message.
 
-    The first key of a pair is the one to change.
+    The first key of a pair is the key that should be changed.
 
     Args:
         values: the values of all keys.

@@ -28,7 +28,7 @@ _OTHER_FORMAT = re.compile(r"^[ \t]*(\w+)(?::|[ \t]*=[ \t]*)(?=\S)([^\n]*)", re.
 
 
 class Written(str):
-    """The text of a value that YAML would read as a number, date, time or boolean."""
+    """The text of a value that plain YAML would read as a number, date, time or boolean."""
 
     __slots__ = ()
 
@@ -57,7 +57,7 @@ _SHORT.maxlevel = 2
 
 
 def show_value(value: Any) -> str:
-    """Return `value` in YAML notation, shortened because it may be huge or deeply nested."""
+    """Return `value` in YAML notation, shortened in case the value is huge or deeply nested."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 64:
@@ -70,8 +70,8 @@ def read_overrides(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the values of `key=value` overrides, and a message for each malformed override.
 
-    Values are parsed as YAML, except those of `text_keys`, which are used as they are unless they
-    are quoted or null.
+    Values are parsed as YAML, except for the values of `text_keys`, which are used literally unless
+    they are quoted or null.
     """
     values, problems = {}, []
     for override in overrides:

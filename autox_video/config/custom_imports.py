@@ -15,11 +15,11 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 def import_custom_modules(names: Any, folder: Path, origin: str) -> None:
     """Import modules from the config's folder, the current folder or the installed packages.
 
-    The two folders are appended to `sys.path`, so that nothing in them can shadow a package that
-    is imported later.
+    Both folders are appended to the end of `sys.path`, so that their modules cannot shadow a
+    package that is imported later.
 
     Args:
-        names: the value of the key `custom_imports`; an invalid value is ignored here.
+        names: the value of the key `custom_imports`; this function ignores an invalid value.
         folder: the folder of the config file.
         origin: where the value was given, such as `my.yaml:3`, for messages.
 
@@ -46,7 +46,7 @@ def import_custom_modules(names: Any, folder: Path, origin: str) -> None:
 
 
 def read_module_names(value: Any) -> tuple[str, ...]:
-    """Parse a list of module names, or text such as `a,b.c`; raises ValueError if it is invalid."""
+    """Parse a list of module names, or text such as `a,b.c`; raise ValueError if it is invalid."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ValueError("not a list of names")

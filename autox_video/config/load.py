@@ -45,7 +45,7 @@ _CALLED_ELSEWHERE = {
     "workers": "num_workers",
 }
 OTHER_NAMES = {name: key for key, names in _CALLED_ELSEWHERE.items() for name in names.split()}
-"""Names in other tools that differ too much from our keys to be matched by similar spelling."""
+"""Maps names in other tools to config keys, for names too different to match by spelling."""
 
 COMMAND_LINE = "command line"
 _FIELDS = Settings.model_fields
@@ -59,14 +59,14 @@ def load_settings(
 ) -> Settings:
     """Read a config and the `key=value` overrides of the command line.
 
-    The modules of `custom_imports` are imported before the other keys are checked. An override's
-    value is parsed as YAML, except for keys that hold a path or a name, whose text is used as it is
-    (`data_root=/a b/c`). `key=null` resets a key to its default.
+    The modules of `custom_imports` are imported before the other keys are checked. The value of an
+    override is parsed as YAML, except for paths and names, which are used literally (`data_root=/a
+    b/c`). `key=null` resets a key to its default.
 
     Args:
         config: path of a config file, or the content of one.
         overrides: `key=value` texts, which take precedence over the config.
-        complete: function that takes the keys that are set, and returns them with additional keys.
+        complete: function that takes the values of the keys that are set, and may add other keys.
 
     Raises:
         ConfigError: the config or an override is invalid; there is one message per problem.
@@ -91,7 +91,7 @@ def load_settings(
 def _read_file(
     source: str, problems: Sequence[str]
 ) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
-    """Call `read_config`; if it fails, the error also lists `problems` of the command line."""
+    """Call `read_config`; if it fails, also report `problems` of the command line in the error."""
     if "://" in source:
         raise ConfigError(f"{source}: a config must be a file on this machine.", *problems)
     try:
@@ -112,7 +112,7 @@ def refuse_mixed_demo(values: Mapping[Any, Any], new: Mapping[str, Any], source:
 
 
 def settings_from_mapping(values: Mapping[str, Any], source: str) -> Settings:
-    """Validate `values` like the content of a config file; None stands for a key's default.
+    """Validate `values` like the content of a config file; None stands for the default of a key.
 
     Raises:
         ConfigError: a value is invalid; there is one message per problem, beginning with `source`.
@@ -145,7 +145,7 @@ def _unknown(key: Any) -> str:
 
 
 def _faults(known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (key, problem), first for single keys and then for combinations."""
+    """Yield (key, problem) pairs, first for single keys and then for combinations of keys."""
     values, bad = {key: field.default for key, field in _FIELDS.items()}, set()
     for key, field in _FIELDS.items():
         try:

@@ -36,10 +36,10 @@ def _key(kind: Kind, meaning: str, default: Any = AUTO, *, basic: bool = False) 
 
 
 class Settings(BaseModel):
-    """The user's settings; a value of `auto` is decided later, by the plan or from the lists.
+    """The user's settings; values of `auto` are replaced later, by the plan or from the lists.
 
     Relative paths start from the current folder. The `description` of a field gives its meaning
-    and unit. Fields marked `basic` come first, and most users need only these.
+    and unit. The fields marked `basic` come first; most users need only these fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -316,7 +316,7 @@ class Settings(BaseModel):
 
     @property
     def only_probes(self) -> bool:
-        """Whether only a head is fitted, on fixed features."""
+        """Whether only a head is trained, on fixed features."""
         return self.mode == "probe" or not learns(self.backbone)
 
     @field_validator("*", mode="plain")
@@ -341,7 +341,7 @@ class Settings(BaseModel):
 
 
 def is_open(key: str, value: Any) -> bool:
-    """Whether a value is None, or `auto` for a key whose default is `auto`."""
+    """Return whether a value is None, or is `auto` for a key whose default is `auto`."""
     if key not in Settings.model_fields or value is None:
         return value is None
     is_auto = isinstance(value, str) and value.strip().lower() == AUTO
@@ -349,7 +349,7 @@ def is_open(key: str, value: Any) -> bool:
 
 
 def read_value(key: str, value: Any) -> Any:
-    """Parse the value of a key; raises ValueError if it is not allowed."""
+    """Parse the value of a key; raise ValueError if the value is not allowed."""
     if is_open(key, value) and value is not None:
         return AUTO
     return Settings.model_fields[key].json_schema_extra["kind"].read(value)

@@ -1,4 +1,4 @@
-"""Parse and check each kind of config value, given in YAML or in Python."""
+"""Parse and check the different kinds of config values, given in YAML or in Python."""
 
 import math
 import os
@@ -24,12 +24,12 @@ _SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of config value; keys with the default `auto` allow that too."""
+    """A kind of config value; keys whose default is `auto` also allow `auto`."""
 
     read: Callable[[Any], Any]
-    """Parses a value; raises ValueError if it is not allowed."""
+    """Function that parses a value, and raises ValueError if the value is not allowed."""
     words: str | Registry
-    """The allowed values for messages, as text separated by commas or as a registry of names."""
+    """The allowed values, for use in messages: text separated by commas, or a registry of names."""
     is_text: bool = False
     """Whether an override is used as plain text instead of being parsed as YAML."""
 
@@ -47,7 +47,7 @@ LOCAL_JSON = rf"(?si){_NO_ADDRESS}.*[^/]\.json"
 
 
 def text(words: str | Registry, pattern: str = r"(?s).*") -> Kind:
-    """Return the kind for text that matches `pattern`, and is in `words` if that is a registry."""
+    """Return the kind for text that matches `pattern`; if `words` is a registry, for its names."""
 
     def read(value: Any) -> str:
         value = os.fspath(value) if isinstance(value, Path) else value
@@ -104,7 +104,7 @@ def number(words: str, is_allowed: Callable[[float], bool], *, duration: bool = 
 
 
 def whole(low: int, high: int, *, multiple_of: int = 1, or_word: str | None = None) -> Kind:
-    """Return the kind for whole numbers from `low` to `high`, both included, or `or_word`."""
+    """Return the kind for integers from `low` to `high`, inclusive, and for the word `or_word`."""
     what = "a whole number" if multiple_of == 1 else f"a multiple of {multiple_of}"
     words = f"{what} from {low} to {high}"
 
@@ -144,7 +144,7 @@ def _read_gpus(value: Any) -> int | tuple[int, ...]:
 
 
 def _number_of(value: Any) -> Any:
-    """Convert text to a number if it is one; return numbers and other text unchanged."""
+    """Convert text that spells a number to this number; return numbers and other text unchanged."""
     if isinstance(value, str):
         # The config loader leaves numbers as text, and users may quote them.
         if len(value) >= 100 or not _NUMBER.fullmatch(value.strip()):

@@ -1,1 +1,1 @@
-"""Prediction and testing with trained weights, and reporting the results."""
+"""Predict and test with trained weights, and report the results."""

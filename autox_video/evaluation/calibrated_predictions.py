@@ -1,4 +1,4 @@
-"""Calibrating predictions with the temperature of an evaluation, and reporting its effect."""
+"""Calibrate predictions with the temperature of an evaluation, and report the effect."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ class Calibration:
 
     temperature: float
     clips: int
-    """Number of clips that the temperature was fitted on."""
+    """Number of clips on which the temperature was fitted."""
     ece_before: float
-    """Expected calibration error (ECE) on these clips without the temperature."""
+    """Expected calibration error (ECE) without the temperature, on the clips used for fitting."""
     ece_after: float
-    """Expected calibration error (ECE) on these clips with the temperature."""
+    """Expected calibration error (ECE) with the temperature, on the clips used for fitting."""
     on: str = VALIDATION
-    """How these clips were scored: by `validation`, or by `cross-validation` over training and
-    validation clips."""
+    """How the clips used for fitting were scored: by `validation`, or by `cross-validation` over
+    training and validation clips."""
 
     def applied(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Return the predictions with calibrated probabilities; their outputs must be logits."""
+        """Return the predictions with calibrated probabilities; the outputs must be logits."""
         return [
             p if p.outputs is None else replace(p, scores=tuple(self._scores(p).tolist()))
             for p in predictions
@@ -42,7 +42,7 @@ class Calibration:
         return with_temperature(np.array(prediction.outputs), self.temperature)
 
     def record(self, raw: Sequence[Prediction]) -> dict[str, Any]:
-        """Return the entry for results.json; `raw` are the predictions before calibration.
+        """Return the entry for results.json; `raw` contains the predictions before calibration.
 
         The calibration errors on the test clips are included if the clips have labels.
         """
@@ -62,7 +62,7 @@ class Calibration:
 
 
 def read_calibration(evaluation: Any) -> Calibration | None:
-    """Return the calibration stored in an evaluation; None if there is no valid one."""
+    """Return the calibration stored in an evaluation; None if it is missing or invalid."""
     names = ("temperature", "clips", "ece", "ece_calibrated")
     values = [evaluation.get(name) for name in names] if isinstance(evaluation, Mapping) else []
     if not values or not all(isinstance(v, int | float) and math.isfinite(v) for v in values):

@@ -1,4 +1,4 @@
-"""Summaries of wrong predictions by class and by pair of classes, and a list in mistakes.csv."""
+"""Summarise wrong predictions by class and by pair of classes, and list them in mistakes.csv."""
 
 import csv
 import io
@@ -13,18 +13,18 @@ from autox_video.tasks.task import Label, Task
 
 COLUMNS = ("path", "start", "end", "label", "predicted", "score")
 FEWEST_CONFUSED = 2
-"""Smallest number of clips of a confusion that is shown, unless there are hardly any mistakes."""
+"""A confusion with fewer clips is not shown, unless there are hardly any mistakes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The true and the predicted classes of one clip, by index."""
+    """The true and predicted class indices of one clip."""
 
     prediction: Prediction
     true: frozenset[int]
     predicted: frozenset[int]
     confidence: float
-    """The model's confidence in its worst mistake, 0 to 1; 0 if there is no mistake."""
+    """The confidence of the model in its worst mistake, 0 to 1; 0 if there is no mistake."""
 
     @property
     def is_right(self) -> bool:
@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """Number of clips of a class, of clips predicted as this class, and of correct predictions."""
+    """Number of clips in a class, of clips predicted as this class, and of correct predictions."""
 
     label: int
     clips: int
@@ -43,7 +43,7 @@ class ClassCounts:
 
     @property
     def recall(self) -> float:
-        """The share of the class's clips that are predicted as this class."""
+        """The share of clips in this class that are predicted as this class."""
         return self.right / self.clips
 
 
@@ -69,7 +69,7 @@ def _indices(label: Label) -> frozenset[int]:
 
 
 def class_counts(found: Sequence[Outcome]) -> list[ClassCounts]:
-    """Return the counts of each class that has clips, with the lowest recall first."""
+    """Return the counts for each class that has clips, sorted by recall, the lowest first."""
     clips = Counter(label for outcome in found for label in outcome.true)
     predicted = Counter(label for outcome in found for label in outcome.predicted)
     right = Counter(label for outcome in found for label in outcome.true & outcome.predicted)
@@ -78,7 +78,7 @@ def class_counts(found: Sequence[Outcome]) -> list[ClassCounts]:
 
 
 def confusions(found: Sequence[Outcome]) -> list[tuple[int, int, int]]:
-    """Return (true class, predicted class, clips) of each confused pair, the most frequent first.
+    """Return (true class, predicted class, clips) for each confused pair, the most frequent first.
 
     Only clips with a single true and a single predicted class are counted.
     """
@@ -94,7 +94,7 @@ def confusions(found: Sequence[Outcome]) -> list[tuple[int, int, int]]:
 
 
 def write_mistakes(path: Path, found: Sequence[Outcome], classes: Sequence[str]) -> int:
-    """Write the misclassified clips, with the most confident mistakes first; return their number.
+    """Write the misclassified clips, the most confident mistakes first; return their number.
 
     Raises:
         ResourceError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Predicting the classes of clips with trained weights."""
+"""Predict the classes of clips with trained weights."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Loading:
     """How clips are loaded; the scores do not depend on these options."""
 
     batch_size: int
-    """Number of videos per batch, each with all its views."""
+    """Number of videos per batch; each video has all of its views in the batch."""
     workers: int
     """Number of decoding processes."""
     device: str
@@ -48,7 +48,7 @@ def record_of(checkpoint: Path) -> RunRecord:
     """Return the run record of a checkpoint, read from the checkpoint itself or from its folder.
 
     Raises:
-        CheckpointError: the record is missing, damaged or of another version of this package.
+        CheckpointError: the record is missing, damaged, or from another version of this package.
     """
     stored, source = read_meta(checkpoint).get(RECORD_KEY), checkpoint
     if stored is None:
@@ -73,7 +73,7 @@ def read_config(checkpoint: Path) -> Config:
 def for_testing(
     record: RunRecord, *, decoder: str | None = None, remote_cache: str | None = None
 ) -> RunRecord:
-    """Return the record of a run with its options changed for testing.
+    """Return a copy of a run record with the options changed for testing.
 
     The model is not compiled, since compiling takes longer than most tests.
     """
@@ -85,7 +85,7 @@ def for_testing(
 
 
 def build_model(config: Config) -> nn.Module:
-    """Build the recognizer of a config without initialising its weights."""
+    """Build the recognizer described by a config, without initialising the weights."""
     with DefaultScope.overwrite_default_scope("mmaction"):
         return MODELS.build(config.model)
 
@@ -106,7 +106,7 @@ def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
     """Return the trained recognizer in evaluation mode.
 
     Raises:
-        CheckpointError: the checkpoint is missing, damaged, or of a different model.
+        CheckpointError: the checkpoint is missing or damaged, or belongs to a different model.
     """
     state = read_checkpoint(checkpoint)
     model = _built_as_stored(config, checkpoint)
@@ -126,15 +126,15 @@ def predict(
 ) -> list[Prediction]:
     """Return one prediction per clip in list order, averaged over the views of the clip.
 
-    A clip that is longer than the span of its views gets more views (`sampling.rounds_of`). If
-    there are several processes, they share the batches, which are the same as with one process, and
-    each process returns the predictions of all clips.
+    If the views of a clip do not cover the whole clip, more views are added (`sampling.rounds_of`).
+    If there are several processes, they share the batches, which are the same as with one process,
+    and each process returns the predictions of all clips.
 
     Args:
         model: the model, as returned by `load_model`.
         config: the config of the model; `test_pipeline` defines how clips are sampled.
         clips: the clips to predict.
-        data_root: the folder to which relative paths refer.
+        data_root: the folder from which relative paths start.
         loading: how the clips are loaded.
         on_done: called after each batch with the number of clips done so far.
 
@@ -174,7 +174,7 @@ def predict(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """The inputs that all rounds of test clips share."""
+    """The inputs that are the same in all rounds of a test."""
 
     config: Config
     data_root: str | Path
@@ -184,7 +184,7 @@ class _Job:
     def scored(
         self, clips: ClipTable, rounds: Sequence[int], on_done: Callable[[int], None] | None
     ) -> tuple[dict[int, np.ndarray], dict[int, str], dict[int, float]]:
-        """Score one round of each clip, in all processes together.
+        """Score one round of each clip, shared among all processes.
 
         Returns the outputs, errors and lengths in seconds of the clips, by position.
         """
@@ -225,7 +225,7 @@ def _joined(parts: Iterable[dict]) -> dict:
 
 
 class Scorer:
-    """Computes the outputs of batches; if memory runs out, it splits this and later batches.
+    """Computes the outputs for batches; if memory runs out, this and later batches are split.
 
     Args:
         model: the model, as returned by `load_model`.
@@ -238,13 +238,13 @@ class Scorer:
         self.views_that_fit = math.inf
 
     def __call__(self, batch: dict[str, Any]) -> dict[int, np.ndarray]:
-        """Return the output (K,) of each clip, by position."""
+        """Return the output (K,) for each clip, by position."""
         if not len(batch["inputs"]):
             return {}
         return dict(zip(batch["positions"], self._outputs(batch["inputs"]), strict=True))
 
     def _outputs(self, inputs: Tensor) -> np.ndarray:
-        """Return outputs (B, K) float64 of clips (B, V, T, H, W, 3)."""
+        """Return float64 outputs (B, K) for clips (B, V, T, H, W, 3)."""
         clips, views = inputs.shape[:2]
         if clips * views <= self.views_that_fit:
             outputs = self._try(inputs)

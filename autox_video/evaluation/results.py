@@ -1,4 +1,4 @@
-"""Computing metrics and results.json from predictions, and keeping results of other tests."""
+"""Compute metrics and results.json from predictions, and keep the results of other tests."""
 
 import filecmp
 import json
@@ -29,7 +29,7 @@ class Prediction:
     """The prediction for one clip."""
 
     video: str
-    """The clip's path as given in the list."""
+    """The path of the clip as given in the list."""
     label: Label | None
     """The true class, or all true classes; None if the list has no label."""
     scores: tuple[float, ...] | None
@@ -39,7 +39,7 @@ class Prediction:
     segment: tuple[float, float] | None = None
     """Start and end of the clip in its video, in seconds; None for the whole video."""
     seen: float = 1.0
-    """Share of the clip's time that the model saw."""
+    """Share of the clip's duration that the model saw."""
     outputs: tuple[float, ...] | None = None
     """The model's outputs before `Task.probabilities`."""
 
@@ -52,7 +52,7 @@ class Prediction:
         """Return the clip's entry in results.json.
 
         A segment of a video has `start` and `end` in seconds; an `end` of null is the end of the
-        video. If the model saw less than four fifths of the clip, `seen` is the share it saw.
+        video. If the model saw less than four fifths of the clip, `seen` is the share that it saw.
         """
         predicted: dict[str, Any] = dict.fromkeys(("predicted", "class", "score", "scores"))
         if self.scores is not None:
@@ -91,7 +91,7 @@ def scored(predictions: Sequence[Prediction]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where predictions come from; the fields have the same names in results.json."""
+    """The origin of predictions; the fields have the same names in results.json."""
 
     config: str
     checkpoint: str
@@ -109,12 +109,12 @@ def results(
     provenance: Provenance,
     calibration: dict | None = None,
 ) -> dict[str, Any]:
-    """Return the content of results.json: the metrics, and an entry per clip in list order.
+    """Return the content of results.json: the metrics, and one entry per clip in list order.
 
     Args:
         task: the task of the model.
         predictions: the predictions, with calibrated probabilities if there is a calibration.
-        provenance: where the predictions come from.
+        provenance: the origin of the predictions.
         calibration: how the probabilities were calibrated; None if they were not.
     """
     classes = provenance.classes
@@ -145,7 +145,7 @@ def _metrics(
 
 
 def read_results(path: Path) -> dict[str, Any] | None:
-    """Return the content of a results.json; None if the file is missing or damaged."""
+    """Return the content of a results.json file; None if the file is missing or damaged."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -154,7 +154,7 @@ def read_results(path: Path) -> dict[str, Any] | None:
 
 
 def is_of_clips(content: Mapping[str, Any], clips: ClipTable) -> bool:
-    """Return whether a results.json is for exactly these clips and labels, in this order."""
+    """Return whether a results.json file has exactly these clips and labels, in this order."""
     nothing = [None] * len(clips)
     rows = zip(clips.paths, clips.labels or nothing, clips.segments or nothing, strict=True)
     wanted = [{**_identity(path, part), "label": _listed(label)} for path, label, part in rows]
@@ -166,10 +166,9 @@ def _clip(record: Mapping[str, Any]) -> tuple:
 
 
 def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
-    """Copy results that are about to be replaced to another name, unless the test is the same.
+    """Copy results that are about to be replaced to a new name, unless they are of the same test.
 
-    The list of mistakes of these results gets a new name too. If the results need not be kept, the
-    list is removed.
+    The list of mistakes is renamed to match. If the results need not be kept, the list is removed.
 
     Args:
         path: the file to which `content` is about to be written.
@@ -205,20 +204,20 @@ def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def mistakes_file(results_file: Path) -> Path:
-    """Return the path of the list of mistakes that belongs to a results file, in its folder."""
+    """Return the path of the list of mistakes for a results file; both are in the same folder."""
     is_usual = results_file.name == RESULTS
     return results_file.with_name(MISTAKES if is_usual else f"{results_file.stem}-{MISTAKES}")
 
 
 def _is_same_test(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
-    """Return whether two tests have the same weights and clips; older results lack data_root."""
+    """Return whether two tests used the same weights and clips; older results lack data_root."""
     if _test_of(before) != _test_of(now):
         return False
     return before.get("data_root", now["data_root"]) == now["data_root"]
 
 
 def _test_of(content: Mapping[str, Any] | None) -> object:
-    """Return what identifies a test; an object unequal to all others for an invalid file."""
+    """Return a value that identifies a test; the value is unique if the file is invalid."""
     try:
         clips = [(p["video"], p.get("start"), p.get("end")) for p in content["predictions"]]
         return content["checkpoint_sha256"], content["decoder"], clips

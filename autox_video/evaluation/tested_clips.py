@@ -1,4 +1,4 @@
-"""Finding the clips to test in a list, in the test split of the training run, or in a folder."""
+"""Find the clips to test in a list, in the test split of the training run, or in a folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,20 +25,20 @@ class Model:
 
     classes: tuple[str, ...]
     data_root: str
-    """The data_root of the model's training clips."""
+    """The `data_root` of the clips that the model was trained on."""
     task: Task
 
 
 def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> ClipTable:
-    """Return the clips to test, with labels if there are any.
+    """Return the clips to test, with their labels if the labels are known.
 
-    The test split of the training run is used only for the data_root of that run. In another folder
-    all clips are tested, labelled by their class folders.
+    The test split of the training run is used only for the data_root of that run. In any other
+    folder, all clips are tested, with their class folders as labels.
 
     Args:
         settings: the settings, with the list, the folder and the work dir.
         model: the model to test.
-        whole_folder: whether to test every video in data_root, without labels.
+        whole_folder: whether to predict every video in data_root, without labels.
 
     Raises:
         ListingError: the clips cannot be listed; the error lists all problems.
@@ -70,7 +70,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _is_of_run(root: str, model: Model, split: Path) -> bool:
-    """Return whether data_root contains the clips of the split, even if the folder has moved."""
+    """Return whether data_root contains the clips of the split, even if the folder was moved."""
     if _is_same(root, model.data_root):
         return True
     if is_remote(root):
@@ -107,7 +107,7 @@ def _every_video(folder: str | Path) -> ClipTable:
 
 
 def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable:
-    """Label clips by their class folders, if all clips or none are in a class folder."""
+    """Label clips by their class folders; raise ListingError if only some are in class folders."""
     number = {name: index for index, name in enumerate(model.classes)}
     labels = [_label_of(path, number) for path in clips.paths]
     without = [path for path, label in zip(clips.paths, labels, strict=True) if label is None]

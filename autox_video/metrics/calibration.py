@@ -1,17 +1,17 @@
-"""Calibrated probabilities: one temperature, fitted on clips that the model was not trained on.
+"""Calibrate probabilities with one temperature, fitted on clips not used for training.
 
 Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2)
-is the softmax of logits / T, which does not change the order of the classes. With few clips the
-maximum-likelihood T is mostly chance and can make probabilities worse. T is therefore the
-value closest to 1 that the clips do not reject (95% likelihood-ratio test). For few clips T is 1,
-and for many clips T is close to the maximum-likelihood value. T is used only if neither the loss
-nor the calibration error gets worse in cross-validation over the same clips.
+is the softmax of logits / T, which does not change the order of the classes. With few clips, the
+maximum-likelihood T is mostly due to chance, and can make the probabilities worse. T is therefore
+the value closest to 1 that the clips do not reject (95% likelihood-ratio test). With few clips, T
+is usually 1; with many clips, T is close to the maximum-likelihood value. T is used only if neither
+the loss nor the calibration error gets worse in cross-validation over the same clips.
 
-Adding a constant to all logits of a clip changes nothing here, so log-probabilities can be used as
-logits.
+Adding a constant to all logits of a clip does not change any result, so log-probabilities can be
+used as logits.
 
-Shape letters: N clips, K classes, R predictions of each clip (the repeats of a cross-validation,
-each with a weight of 1/R).
+Shape letters: N clips, K classes, R predictions for each clip (one per repeat of a
+cross-validation, each with weight 1/R).
 """
 
 import math
@@ -24,16 +24,16 @@ from autox_video.metrics.intervals import LEVEL_DEVIATIONS, wilson_interval
 from autox_video.tasks.classification.metrics import balancing_weights
 
 BINS = 15
-"""Number of confidence bins, as in the paper."""
+"""Number of confidence bins, as in Guo et al. (2017)."""
 PRIOR_SPREAD = 0.5
-"""Standard deviation of the prior on log T, for the loss that is used to choose weights."""
+"""Standard deviation of the prior on log T in the loss that is used to choose weights."""
 LOG_RANGE = (math.log(0.05), math.log(1000.0))
 PRECISION = 1e-4
 DOUBT = LEVEL_DEVIATIONS**2 / 2
 """Log-likelihood difference in nats up to which a temperature is not rejected (95% level, one
 parameter)."""
 SURE_DEVIATIONS = 2.575829
-"""Half the width of the 99% interval of the accuracy, in standard deviations."""
+"""Half-width of the 99% interval of the accuracy, in standard deviations."""
 FOLDS, REPEATS = 5, 3
 FEW_TO_FIT = 1000
 """With more clips than this, the temperature does not overfit and is not cross-validated."""
@@ -42,7 +42,7 @@ FEW_TO_FIT = 1000
 def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the expected calibration error, 0 to 1, in 15 bins of equal width (Guo et al. 2017).
 
-    The error is the mean of |accuracy - mean confidence| over the bins, weighted by their clips.
+    The error is the mean of |accuracy - mean confidence| over the bins, weighted by bin size.
 
     Args:
         scores: (N, K) probabilities, N >= 1.
@@ -56,7 +56,7 @@ def expected_calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def with_temperature(logits: np.ndarray, temperature: float) -> np.ndarray:
-    """Return softmax(logits / temperature), (..., K); a temperature above 1 lowers confidence."""
+    """Return softmax(logits / temperature), (..., K); temperatures above 1 lower the confidence."""
     scaled = logits.astype(np.float64) / temperature
     raised = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
@@ -104,7 +104,7 @@ def fit_temperature(
 def _furthest(
     logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, towards: float
 ) -> float:
-    """Return the allowed log T that is furthest from 0, between 0 and `towards`."""
+    """Return the log T between 0 and `towards` that is furthest from 0 and within the limit."""
     logits = logits.reshape(-1, *logits.shape[-2:])
     weights = np.ones(len(labels)) if weights is None else weights
     clips = float(weights.sum())
@@ -120,7 +120,7 @@ def _furthest(
     limit = 2 * (high if towards > 0 else low) - confidence(0.0)
 
     def beyond(log_temperature: float) -> float:
-        """Return how far log T is beyond the limit; negative if it is allowed."""
+        """Return by how much log T exceeds the limit; negative if log T is within the limit."""
         return (limit - confidence(log_temperature)) * math.copysign(1.0, towards)
 
     if beyond(0.0) > 0:
@@ -156,7 +156,7 @@ def _minimum(loss: Callable[[float], float]) -> float:
 
 
 def _crossing(value: Callable[[float], float], until: float) -> float:
-    """Return the log T between 0 and `until` where `value` changes sign, rounded to `until`."""
+    """Return the root of `value` between 0 and `until`, as a log T rounded towards `until`."""
     from scipy.optimize import bisect
 
     root = bisect(value, 0.0, until, xtol=PRECISION / 2)
@@ -168,10 +168,10 @@ class Fitted:
     """A temperature and the calibration errors (ECE) on the clips that it was fitted on."""
 
     temperature: float
-    """1 if no other temperature is clearly better."""
+    """The fitted temperature; 1 if no other temperature is clearly better."""
     ece_before: float
     ece_after: float
-    """Cross-validated ECE with a temperature; never above `ece_before`."""
+    """Cross-validated ECE with the temperature; never above `ece_before`."""
 
     def figures(self) -> dict[str, float]:
         """Return the entries for the metrics of an evaluation."""
@@ -206,7 +206,7 @@ def choose_temperature(
 
 
 def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
-    """Return logits / T with T fitted on other clips, for each repeat of a cross-validation."""
+    """Return logits / T for each repeat of a cross-validation, with T fitted on the other folds."""
     clips = len(labels)
     draw, repeats = np.random.default_rng(0), []
     for _ in range(REPEATS if clips > 1 else 0):
@@ -221,24 +221,24 @@ def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> li
 
 
 def _mean_error(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean ECE over the R predictions; each prediction has its own bins."""
+    """Return the mean of the R ECEs, each computed with separate bins on one set of predictions."""
     errors = [expected_calibration_error(with_temperature(each, 1.0), labels) for each in logits]
     return float(np.mean(errors))
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Out-of-fold predictions: each is from a model that was not trained on the clip."""
+    """Out-of-fold predictions: each prediction is from a model that was not trained on the clip."""
 
     logits: np.ndarray
     """Finite logits (R, N, K)."""
     labels: np.ndarray
     """True classes (N,)."""
     learnt: np.ndarray
-    """Whether the models were trained on other clips of each clip's class, (N,)."""
+    """Whether there were training clips of the same class for each clip, (N,)."""
 
     def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
-        """Return predictions of M other clips, logits (M, K) and labels (M,), and then these."""
+        """Return predictions with logits (M, K) and labels (M,), followed by these predictions."""
         repeated = np.broadcast_to(logits, (len(self.logits), *logits.shape))
         known = np.isin(labels, self.labels[self.learnt])
         return OutOfFold(
@@ -248,12 +248,12 @@ class OutOfFold:
         )
 
     def figures(self, *, balanced: bool = False) -> dict[str, float]:
-        """Return the calibration entries of an evaluation and the number of clips used.
+        """Return the calibration entries for an evaluation, including the number of clips used.
 
-        Clips of a class without other training clips are always misclassified out of fold, but the
-        model trained on all clips may classify them correctly, so such clips are left out. The
-        remaining clips are easier than average, so a temperature below 1 is used only if all clips
-        support it.
+        If a class has no other training clips, its clips are always misclassified out of fold,
+        although the model trained on all clips may classify them correctly. These clips are left
+        out. The remaining clips are easier than average; if their temperature is below 1, the
+        temperature is fitted on all clips instead, and is at most 1.
 
         Args:
             balanced: whether all classes count equally.
@@ -315,7 +315,7 @@ def calibration_figures(
 def calibrated_losses(
     logits: np.ndarray, labels: np.ndarray, *, balanced: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the loss (N,) and the weight (N,) of each clip; arguments as in `calibration_figures`.
+    """Return the losses (N,) and weights (N,) of clips; for arguments, see `calibration_figures`.
 
     The weighted mean of the losses is the calibrated loss that `calibration_figures` returns.
     """

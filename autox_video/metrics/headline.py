@@ -24,11 +24,11 @@ class Headline:
     """The main score, 0 to 1."""
     low: float | None
     high: float | None
-    """Ends of the 95% interval of the score; None: unknown."""
+    """Ends of the 95% interval of the score; None if unknown."""
     scored_on: str
-    """What the score was measured on, `cross-validation` or `validation`."""
+    """How the score was measured: `cross-validation` or `validation`."""
     clips: int
-    """Number of clips that the score was measured on."""
+    """Number of clips on which the score was measured."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -36,7 +36,7 @@ class Headline:
 
 
 def headline(figures: Mapping[str, Any]) -> Headline:
-    """Return the cross-validated score if validation clips are few, else the validation score.
+    """Return the cross-validated score with few validation clips, else the validation score.
 
     Args:
         figures: the metrics of an evaluation, including a main score.
@@ -56,7 +56,7 @@ def validation_score(figures: Mapping[str, Any]) -> Headline:
 def cross_validated(
     score: float, low: float | None, high: float | None, clips: int
 ) -> dict[str, dict[str, float | None]]:
-    """Return the entry that is added to the metrics of a model whose plan was cross-validated."""
+    """Return the metrics entry for a model whose plan was cross-validated."""
     return {IN_FOLDS: {"score": score, "low": low, "high": high, "clips": clips}}
 
 
@@ -64,8 +64,8 @@ def row_fields(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str
     """Return the fields of a leaderboard row that hold the scores of a model.
 
     Args:
-        figures: the metrics of the model's evaluation.
-        about: further entries for the row's `config`.
+        figures: the metrics from an evaluation of the model.
+        about: further entries for the column `config` of the row.
     """
     first, validated = headline(figures), validation_score(figures)
     behind = {"validation_clips": validated.clips}

@@ -11,17 +11,17 @@ import numpy as np
 from autox_video.metrics.metric import Metric
 
 LEVEL_DEVIATIONS = 1.959964
-"""Half the width of the 95% interval of a normal distribution, in standard deviations."""
+"""Half-width of the 95% interval of a normal distribution, in standard deviations."""
 QUANTILES = (0.025, 0.975)
 MOST_DRAWS, FEWEST_DRAWS = 1000, 100
 MOST_WORK = 2e8
-"""Upper limit on draws x clips x classes, so that an interval takes a few seconds at most."""
+"""Upper limit on draws x clips x classes; an interval then takes a few seconds at most."""
 _DRAWS_AT_A_TIME = 50
 
 FEW_VALIDATION_CLIPS = 30
-"""With fewer validation clips than this, the validation score is mostly chance."""
+"""With fewer validation clips than this, the validation score depends mostly on chance."""
 CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
-"""What a score is measured on: all clips in cross-validation, or the validation clips."""
+"""The way a score is measured: on all clips by cross-validation, or on the validation clips."""
 
 Interval = tuple[float, float]
 """Lower and upper end of an interval."""
@@ -34,7 +34,7 @@ def wilson_interval(right: float, clips: float, *, z: float = LEVEL_DEVIATIONS) 
     Args:
         right: number of correct clips; it may be fractional, such as a mean over several runs.
         clips: number of clips, 1 or more; for weighted clips, the effective sample size.
-        z: half width of the normal interval in standard deviations; the default gives 95%.
+        z: half-width of the interval in standard deviations; the default gives a 95% interval.
     """
     share = right / clips
     middle = (share + z * z / (2 * clips)) / (1 + z * z / clips)

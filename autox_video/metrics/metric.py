@@ -23,11 +23,11 @@ class Metric:
     tasks: tuple[str, ...]
     """Names of the tasks that the metric applies to."""
     compute: Compute | None = None
-    """Function from scores (N, K) and labels, (N,) or (N, K) of 0 and 1, to the metric."""
+    """Function of scores (N, K) and labels, (N,) or (N, K) of 0 and 1, that returns the metric."""
     resample: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
-    """Faster form for the bootstrap: given scores and labels, it returns a function from the number
-    of times each clip is drawn, (B, N), to the metric of each draw, (B,). Give at least one of
-    `compute` and `resample`."""
+    """Faster alternative for the bootstrap: function of scores and labels that returns another
+    function, which takes the number of times each clip is drawn, (B, N), and returns the metric of
+    each draw, (B,). Give at least one of `compute` and `resample`."""
     is_share: bool = False
     """Whether the metric is the share of correct clips."""
 

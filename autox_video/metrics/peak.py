@@ -6,22 +6,23 @@ from collections.abc import Sequence
 import numpy as np
 
 FEWEST = 4
-"""Smallest number of evaluations from which a peak can be found."""
+"""Smallest number of evaluations that is enough to find a peak."""
 BEYOND_PEAK = 2
-"""Other plans, which may peak later, get this many times the epochs up to the peak."""
+"""Plans that may peak later are trained for this many times the number of epochs up to the peak."""
 _AROUND = 3
 
 
 def peak_epoch(evaluations: Sequence[tuple[int, float]], clips: float) -> int | None:
-    """Return the epoch of the highest smoothed selection score; None without a clear drop after it.
+    """Return the epoch of the highest smoothed selection score; None if no clear drop follows.
 
-    A clear drop is larger than the largest standard error of an accuracy on `clips` clips. Each
-    score is averaged with its two neighbours, since the highest of many scores is mostly luck.
-    Therefore the first and the last evaluation cannot be the peak.
+    A drop is clear if it exceeds the largest possible standard error of an accuracy on `clips`
+    clips. Each score is averaged with its two neighbours, since the highest of many scores is
+    mostly luck. The first and the last evaluation have only one neighbour, so neither can be the
+    peak.
 
     Args:
         evaluations: pairs of an epoch and its selection score, in order of epochs.
-        clips: number of clips evaluated.
+        clips: number of clips that are evaluated.
     """
     if len(evaluations) < FEWEST:
         return None

@@ -1,4 +1,4 @@
-"""The selection score, which is used to choose weights, and an unbiased score of that choice.
+"""The selection score, for choosing weights, and an unbiased score of the chosen weights.
 
 Shape letters: E evaluations, N clips.
 """
@@ -14,10 +14,10 @@ from autox_video.metrics.metric import METRICS
 from autox_video.tasks.task import TASKS, Task
 
 LOSS_SHARE, LEAST_LOSS_SHARE, LARGEST_LOSS = 1.5, 1e-3, 100.0
-"""Weight of the loss for a single clip, smallest weight of the loss, and limit at which losses are
-clipped, in nats."""
+"""Weight of the loss if there is a single clip, smallest weight of the loss, and largest loss of a
+clip in nats (larger losses are clipped)."""
 PARTS, REPEATS = 5, 20
-"""Folds and repeats for cross-validating a choice of weights."""
+"""Number of folds and of repeats for cross-validating a choice of weights."""
 
 
 def _main(evaluation: Mapping[str, Any] | None) -> tuple[str, Task] | None:
@@ -37,14 +37,14 @@ def main_score(evaluation: Mapping[str, Any] | None) -> str | None:
 
 
 def second_score(evaluation: Mapping[str, Any]) -> str | None:
-    """Return the name of the metric to show after the main score; None if there is no other."""
+    """Return the name of the metric to show after the main score; None if no metric is left."""
     main = _main(evaluation)
     others = [] if main is None else [name for name in main[1].metrics if name != main[0]]
     return next((name for name in others if name in evaluation), None)
 
 
 def score_label(key: str) -> str:
-    """Return the name of a main score for messages."""
+    """Return the name that messages use for a main score."""
     return METRICS[key].label if key in METRICS else key.replace("_", " ")
 
 
@@ -58,11 +58,11 @@ def main_score_interval(evaluation: Mapping[str, Any]) -> Interval | tuple[None,
 
 
 def selection_score(evaluation: Mapping[str, Any] | None) -> float:
-    """Return the main score minus a share of the loss; -inf if either is missing or not finite.
+    """Return the main score minus the weighted loss; -inf if one of these is missing or not finite.
 
-    With few validation clips the highest accuracy is mostly luck, and the calibrated loss says more
-    about the margin of each prediction. Like the sampling error of an accuracy, the weight of the
-    loss is inversely proportional to the square root of the number of clips.
+    With few validation clips, the highest accuracy is mostly luck, whereas the calibrated loss also
+    depends on the margin of each prediction. Like the sampling error of an accuracy, the weight of
+    the loss is inversely proportional to the square root of the number of clips.
     """
     key = main_score(evaluation)
     if key is None:
@@ -76,14 +76,14 @@ def selection_score(evaluation: Mapping[str, Any] | None) -> float:
 
 
 def _loss_share(clips: float) -> float:
-    """Return the weight of the loss in a selection score on `clips` clips."""
+    """Return the weight of the loss in a selection score that is computed on `clips` clips."""
     return max(LOSS_SHARE / math.sqrt(clips), LEAST_LOSS_SHARE)
 
 
 def score_of_choice(
     right: np.ndarray, losses: np.ndarray, weights: np.ndarray, groups: np.ndarray
 ) -> float | None:
-    """Return the cross-validated score, 0 to 1, of choosing the best evaluation.
+    """Return the score, 0 to 1, of choosing the best evaluation, measured by cross-validation.
 
     The best score of many evaluations on few clips is optimistic. Therefore, each fold is scored
     with the evaluation that is best on the other folds (Tsamardinos et al., "Bootstrapping the
