@@ -1,1 +1,1 @@
-"""The jobs behind the commands: training, testing, checking the data and writing a config."""
+"""The jobs that the commands run: training, testing, checking the data and writing a config."""

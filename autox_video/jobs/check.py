@@ -23,13 +23,13 @@ from autox_video.video.open_video import check_decoder
 ALL_CLASSES_UP_TO, SHOWN_CLASSES, EXAMPLES = 20, 10, 3
 
 Findings = Iterator[tuple[str, Sequence[str]]]
-"""Kinds of problems, each with all the places where it occurs."""
+"""Iterator over kinds of problems, each with all the places where it occurs."""
 
 
 def check(settings: Settings) -> dict[str, Any]:
-    """Inspect every listed clip; show, write and return the content of WORK_DIR/check/check.json.
+    """Inspect every listed clip; show, return, and write the report, WORK_DIR/check/check.json.
 
-    Lists without the bad clips (see `health.good_clips`) are written to the same folder.
+    Clip lists without the bad clips (see `health.good_clips`) are written to the same folder.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
@@ -67,7 +67,7 @@ def _check(settings: Settings) -> dict[str, Any]:
 
 
 def show(content: Mapping[str, Any], *, in_tables: bool) -> None:
-    """Print the content of check.json, as tables or as one line per split and finding."""
+    """Print the content of check.json, as tables or with one line per split and finding."""
     findings = [*_clip_findings(content), *_class_findings(content)]
     rows = [(what, len(where), list(where[:EXAMPLES])) for what, where in findings if where]
     if in_tables:
@@ -116,7 +116,7 @@ def _class_line(content: Mapping[str, Any]) -> str:
 
 
 def _notes_on_long_clips(health: Health, video_length: float | None) -> list[str]:
-    """Return notes on clips that are too long to be seen whole in validation or testing."""
+    """Return notes on clips that are too long for validation or testing to cover them whole."""
     learnt_from = (fact for name in ("train", "val") for fact in _facts(health, name))
     seconds = [fact.seconds for fact in learnt_from if fact.error is None]
     if not seconds:
@@ -162,7 +162,7 @@ def _show_classes(content: Mapping[str, Any]) -> None:
 
 
 def _clip_findings(content: Mapping[str, Any]) -> Findings:
-    """Yield the problems of the clips and anything unusual about them, worst first."""
+    """Yield everything wrong or unusual about the clips, with the worst problems first."""
     yield "reasons why training would refuse these clips", content["refused"]
     unreadable = [f"{clip['video']}: {clip['reason']}" for clip in content["unreadable"]]
     yield "unreadable clips", unreadable

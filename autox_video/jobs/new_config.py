@@ -21,11 +21,11 @@ from autox_video.video.files.suffixes import is_list, split_suffix
 WIDTH = 80
 NAMED_AT_MOST = 10
 LIST_FOLDERS = ("", "annotations", "lists", "labels", "splits")
-"""Sub-folders of data_root and of its parent folder that usually contain clip lists."""
+"""Common names of the folders with clip lists, in data_root or in its parent folder."""
 
 
 def write_new_config(data_root: str, file: str | None = None) -> Path:
-    """Write a commented config for a folder of clips, based on the names in the folder.
+    """Write a commented config for a folder of clips, based on the file and folder names.
 
     No clip is opened. Returns the path of the config.
 
@@ -67,7 +67,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _find_lists(data_root: str) -> dict[str, str]:
-    """Return files whose names suggest training, validation or test lists, by config key."""
+    """Return files that look like training, validation or test lists, keyed by config key."""
     if is_remote(data_root):
         return {}
     root, found = Path(data_root), {}
@@ -81,7 +81,7 @@ def _find_lists(data_root: str) -> dict[str, str]:
 
 
 def _read(settings: Settings, lists: Mapping[str, str]) -> tuple[Listing, Mapping[str, str]]:
-    """Read the folder alone or, if it has no class folders, together with the lists."""
+    """Read the folder without the lists, or with the lists if it has no class folders."""
     try:
         return read_listing(settings), {}
     except ListingError:
@@ -136,6 +136,6 @@ def _classes(listing: Listing) -> str:
 
 
 def _comment(text: str) -> list[str]:
-    """Return the text as comment lines; line breaks in names are escaped."""
+    """Return the text as comment lines, with line breaks in names escaped."""
     marks: dict[str, Any] = {"initial_indent": "# ", "subsequent_indent": "# "}
     return textwrap.wrap(printable(text), WIDTH, **marks, break_on_hyphens=False)

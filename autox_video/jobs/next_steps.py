@@ -1,4 +1,4 @@
-"""Suggest useful next commands, with the config of the command that has just ended."""
+"""Suggest useful next commands, which use the same config as the last command."""
 
 from collections.abc import Mapping
 
@@ -15,10 +15,10 @@ _LABELS: Mapping[str, str] = {
 
 
 def say_next_steps(*steps: str, plan: Plan | None = None) -> None:
-    """Print the command line of each step; print nothing when used as a library.
+    """Print the command line for each step, unless the package is used as a library.
 
     Args:
-        steps: any of `test`, `clips`, `leaderboard` and `longer`; `longer` needs the plan.
+        steps: any of `test`, `clips`, `leaderboard` and `longer`; `longer` requires a plan.
         plan: the plan of the model.
     """
     longer = f"epoch={2 * plan.epochs}" if plan else ""

@@ -50,16 +50,16 @@ VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 
 @dataclass(frozen=True, slots=True)
 class PreparedTest:
-    """Everything that the processes need to run a test."""
+    """Everything that a process needs to run a test."""
 
     weights: Path
     record: RunRecord
-    """The run record of the weights, with the decoder and the remote cache from the settings."""
+    """Run record from the weights file, with the decoder and remote cache from the settings."""
     clips: ClipTable
     data_root: str
     device: str
     workers: int | None
-    """Number of decoding processes per testing process; None for as many as are useful."""
+    """Number of decoding processes per testing process; None to choose the number."""
     results_file: Path
 
 
@@ -70,8 +70,8 @@ def transform(
 
     Args:
         settings: the settings for the clips, the work dir and the output.
-        checkpoint: the weights; default: the best weights of the work dir.
-        whole_folder: whether to predict every video in data_root instead of a list.
+        checkpoint: file of the weights; None for the best weights in the work dir.
+        whole_folder: whether to predict every video in data_root instead of the listed clips.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
@@ -135,7 +135,7 @@ def run_test(test: PreparedTest) -> dict[str, Any]:
 
 
 def is_tested(test: PreparedTest) -> bool:
-    """Return whether these weights have been tested on these clips; if so, tell the user."""
+    """Return whether the weights have already been tested on the clips; if so, tell the user."""
     known, root = read_results(test.results_file), full_root(test.data_root)
     try:
         same = (
@@ -187,7 +187,7 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
 
 
 def _own_figures(meta: Mapping[str, Any]) -> Any:
-    """Return the validation metrics of exactly these weights.
+    """Return the validation metrics of the weights that are tested.
 
     The result is None for a refit on train + validation, because the stored metrics belong to
     weights trained without the validation clips.

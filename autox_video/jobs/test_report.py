@@ -1,4 +1,4 @@
-"""The report of a test: the metrics, the weakest classes, and the classes that are confused."""
+"""The test report, with the metrics, the weakest classes and the most confused classes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from autox_video.tasks.task import Task
 from autox_video.video.sampling import MOST_TEST_CLIPS
 
 FEW_CLIPS = 30
-"""Below this number of clips, a share of the clips is shown as `2 of 3`."""
+"""Number of clips below which a share of the clips is shown as a count, such as `2 of 3`."""
 MOST_CLASSES = 10
 MOST_CONFUSIONS = 3
 NAMED_AT_MOST = 20
@@ -25,7 +25,7 @@ def show_report(task: Task, content: Mapping[str, Any], predictions: Sequence[Pr
     Args:
         task: the task of the model.
         content: the content of results.json.
-        predictions: the predictions from which the content was made.
+        predictions: the predictions that the content was computed from.
     """
     _warn_of_unreadable(predictions)
     _warn_of_parts(predictions)
@@ -62,7 +62,7 @@ def _metric_row(measured: Mapping[str, Any], name: str) -> tuple[str, str, str]:
 
 
 def share_text(part: int, total: int) -> str:
-    """Return a share of clips as text: `2 of 3` for few clips, otherwise as a score."""
+    """Return a share of clips as text, such as `2 of 3` for few clips or a score for many."""
     return f"{part} of {total}" if total < FEW_CLIPS else score_text(part / total, total)
 
 
@@ -79,7 +79,7 @@ def _calibration(calibration: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def _show_classes(found: Sequence[Outcome], classes: Sequence[str]) -> None:
-    """Print precision and recall of the classes with the lowest recall, and count the others."""
+    """Print precision and recall of the classes with the lowest recall, and count the rest."""
     counts = class_counts(found)
     shown, others = counts[:MOST_CLASSES], counts[MOST_CLASSES:]
     rows = [
@@ -108,7 +108,7 @@ def _warn_of_unreadable(predictions: Sequence[Prediction]) -> None:
 
 
 def _warn_of_parts(predictions: Sequence[Prediction]) -> None:
-    """Warn about long clips that the model saw only in part."""
+    """Warn about long clips that the model saw only partly."""
     partly = sorted((p for p in predictions if p.is_partly_seen), key=lambda p: p.seen)
     if partly:
         complain(

@@ -43,21 +43,21 @@ from autox_video.run.work_dir import (
 )
 
 OVER_SHARE, OVER_SEC = 0.05, 30.0
-"""A time budget may be exceeded by this share of it or by this many seconds, whichever is more."""
+"""Tolerance for exceeding a time budget: a share of the budget or a time, whichever is more."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
-    """Train, or resume the run in the work dir; return the best validation metrics, if any.
+    """Start or resume the run in the work dir; return the best validation metrics, if any.
 
-    With a time budget, the best weights are tested too, if there are test clips.
+    With a time budget, the best weights are also tested on the test clips, if any.
 
     Args:
         settings: the user's settings.
-        fresh: move an existing run in the work dir aside, and train a new one.
+        fresh: whether to move an existing run in the work dir aside and start a new run.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
-        Stopped: a signal stopped the run after its state was saved.
+        Stopped: a signal stopped the run, and the state of the run was saved.
     """
     me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
@@ -114,13 +114,13 @@ def _test_in_time(settings: Settings, clock: BudgetClock, testing_sec: float) ->
 
 
 def show(settings: Settings, *, fresh: bool = False) -> Plan:
-    """Plan the run that `fit` would start; show the plan, and write it to record.json.
+    """Plan the run that `fit` would start, show the plan, and write it to record.json.
 
-    Nothing else is kept. If the work dir holds a run, the files of the run are not touched.
+    No other files are kept. If the work dir already contains a run, its files are not changed.
 
     Args:
         settings: the user's settings.
-        fresh: plan a new run, even if the work dir contains a run.
+        fresh: whether to plan a new run even if the work dir contains a run.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
@@ -175,7 +175,7 @@ def _mend_record(work_dir: Path) -> None:
 
 
 def _warn_of_long_clips(planned: Planned) -> None:
-    """Warn about clips that are too long to be seen whole in validation or testing."""
+    """Warn about clips that are too long for validation or testing to cover them whole."""
     plan, splits = planned.plan, planned.prepared.inspected.splits
     span_sec, probes = plan.clip_len * plan.frame_interval_sec, plan.mode == "probe"
     warn_of(notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips, probes=probes))
@@ -186,7 +186,7 @@ def _holds_run(work_dir: Path) -> bool:
 
 
 def _is_in_time(clock: BudgetClock, testing_sec: float) -> bool:
-    """Return whether the test fits into the budget; warn if it does not."""
+    """Return whether the test fits into the time budget; warn if the test does not fit."""
     over_sec = max(OVER_SHARE * clock.budget_sec, OVER_SEC) / 2
     if testing_sec <= clock.left_sec + over_sec:
         return True
@@ -195,7 +195,7 @@ def _is_in_time(clock: BudgetClock, testing_sec: float) -> bool:
 
 
 def _say_result(best: dict[str, Any] | None, work_dir: Path) -> None:
-    """Print the score of the best weights and their file."""
+    """Print the score and the file of the best weights."""
     if best is None:
         say("Training is done, without an evaluation.")
         say(f"Weights: {short_path(work_dir / LATEST)}")

@@ -13,17 +13,17 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
     "medium": {"colour": 0.2, "erasing": 0.25},
     "strong": {"rand_augment": 7, "erasing": 0.25, "mixup": 0.8, "cutmix": 1.0},
 }
-"""The augmentation that each value of `augment` adds to random crops and flips, as fields of
+"""Augmentation for each value of `augment`, in addition to random crops and flips, as fields of
 `Strengths`."""
 DIRECTION_WORDS = re.compile(
     r"(?<![a-z])(left|right|clockwise|anticlockwise|counterclockwise|east|west)(wards?)?(?![a-z])"
 )
 
 MANY_CLIPS = 10_000
-"""Estimated number of training clips above which colours vary enough without recolouring."""
+"""Number of training clips above which colours vary enough without colour augmentation."""
 EARLY_SHARE, EARLY_SIDE = 0.5, 0.75
-"""Progressive resizing: the share of training with smaller clips, and their relative side
-length."""
+"""For progressive resizing, the share of training steps with smaller clips, and the relative side
+length of these clips."""
 GRAIN_PX = 28  # an attention window in the first stage of a Swin: 7 tokens of 4 px
 
 jitter = by_start(
@@ -37,7 +37,7 @@ smallest_crop = by_start(
 
 
 def early_share(draft: Draft) -> Choice:
-    """Choose the share of training steps, from the start, that use smaller clips."""
+    """Choose the share of training steps at the start that use smaller clips."""
     side, asked = draft.resolution, draft.asked("progressive")
     if asked is None:
         return by_rule(0.0, "off: there is time for full-size clips")
@@ -56,12 +56,12 @@ def early_side(draft: Draft) -> Choice:
 
 
 def smaller_side(resolution: int) -> int:
-    """Return the side length of the smaller clips, in px; `resolution` if it is already small."""
+    """Return the side length of the smaller clips, in px, or `resolution` if already small."""
     return min(resolution, GRAIN_PX * max(2, round(EARLY_SIDE * resolution / GRAIN_PX)))
 
 
 def flip(draft: Draft) -> Choice:
-    """Choose to flip half of the clips, unless a flip could change the class."""
+    """Choose whether to flip clips at random: yes, unless a flip could change the class."""
     if not draft.stats.named:
         return by_rule(True, "there are no class names to check for directions")
     telling = [name for name in draft.stats.class_names if tells_direction(name)]
@@ -72,7 +72,7 @@ def flip(draft: Draft) -> Choice:
 
 
 def augment(draft: Draft) -> Choice:
-    """Choose the augmentation to add to crops and flips."""
+    """Choose the augmentation in addition to crops and flips."""
     asked = draft.asked("augment")
     if asked is not None:
         return by_user(AUGMENTATIONS[asked], f"{asked}, {GIVEN}")

@@ -1,4 +1,4 @@
-"""Decide whether to cache decoded frames, based on measured reading and training times."""
+"""Decide whether to cache decoded frames, based on the measured times."""
 
 import math
 
@@ -12,7 +12,7 @@ from autox_video.video.decoders.frame_rgb import WORTH_SCALING
 from autox_video.video.sampling import count_train_times
 
 FREE_SHARE = 0.5
-"""Share of the free disk space that the cache may use if no size is given."""
+"""Share of the free disk space that the cache may use by default."""
 
 LEAST_SAVED_SHARE = 0.05  # smallest share of an epoch's time for which a cache is worth its space
 GIB = 2**30
@@ -27,14 +27,14 @@ def choose_cache(
     free_gib: float,
     measured: Measured | None,
 ) -> Plan:
-    """Return the plan with its cache chosen by the key `cache` or by the measured times.
+    """Return the plan with a cache as set by the key `cache` or suggested by the measured times.
 
     Args:
         plan: the plan without a cache.
         stats: statistics of the readable clips.
         asked: the value of the key `cache`.
-        folder: the folder for the cache; None if there is no such folder.
-        free_gib: free disk space in that folder, in GiB.
+        folder: the folder for the cache; None if caching is not possible.
+        free_gib: free disk space for the cache, in GiB.
         measured: times measured on this machine; None if nothing was measured.
     """
     if asked == OFF:
@@ -66,7 +66,7 @@ def _with_cache(plan: Plan, folder: str | None, gib: float, source: Source, why:
 
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
-    """Return the size in bytes of all frames that training can read from the median clip."""
+    """Return the size, in bytes, of all frames that training can read from a median clip."""
     clip = stats.seconds_median, plan.clip_len, plan.frame_interval_sec
     count = count_train_times(*clip, jitter=plan.jitter)
     count = min(count, math.ceil(stats.seconds_median * stats.fps_median))
@@ -76,7 +76,7 @@ def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
 
 
 def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
-    """Return the share of an epoch's time that a cache saves, and a text with measured times."""
+    """Return the share of an epoch's time that a cache saves, and the measured times as text."""
     read_sec, step_sec = measured.read_sec, measured.step_sec
     figures = f"per clip, reading takes {1e3 * read_sec:.1f} ms, a step {1e3 * step_sec:.1f} ms"
     if plan.device == "cpu":

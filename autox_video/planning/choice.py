@@ -9,15 +9,15 @@ Source = Literal["user", "rule", "measurement", "probe", "budget", "search"]
 USER: Source = "user"
 """The user set the value in the config or on the command line."""
 RULE: Source = "rule"
-"""The value follows from a rule about the clips and the machine, or is the default of a key."""
+"""The value follows from a rule, or is the default of a config key."""
 MEASUREMENT: Source = "measurement"
 """The value follows from speed or memory measured on this machine."""
 PROBE: Source = "probe"
-"""The value was chosen by probes, which are heads fitted on features before training."""
+"""The value was chosen by probes, which are fitted on features before training."""
 BUDGET: Source = "budget"
 """The value was chosen so that the run fits into `time_budget`."""
 SEARCH: Source = "search"
-"""The value comes from a trial of the search."""
+"""The value comes from a trial of the hyperparameter search."""
 
 GIVEN = "given in the config"
 """The reason shown for choices made by the user."""
@@ -25,13 +25,13 @@ GIVEN = "given in the config"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value with its source, which code may read, and its reason, which is only displayed."""
+    """A value with its source, its reason (for display only) and its evidence."""
 
     value: Any
     source: Source
     reason: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    """`figures` that support the choice, and `alternatives` with their figures, if any."""
+    """Optional `figures` that support the choice, and optional `alternatives` with figures."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the choice as plain JSON values."""

@@ -1,4 +1,4 @@
-"""Rules for the input clip (span, frames and resolution) and for the views in testing."""
+"""Rules for the input clips (span, frames and resolution) and the number of test clips."""
 
 import math
 
@@ -6,11 +6,11 @@ from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
 from autox_video.planning.draft import Draft
 
 LARGEST_SPAN_SEC = 8.0
-"""Longest clip span that the rules choose; `video_length` may be longer."""
+"""Longest clip span that the rules choose; users can set a longer `video_length`."""
 FEWEST_FRAMES = 8
 MOST_FRAMES = {"cpu": 16, "cuda": 32}
 NATIVE_SPANS = 2
-"""Largest clip span relative to the span that a published backbone was trained with."""
+"""Largest clip span, relative to the span that a published backbone was trained with."""
 LARGEST_ROUND = 4
 """Largest number of test clips for a video of median length; longer videos get more rounds of test
 clips (`video.sampling`)."""
@@ -20,7 +20,7 @@ ROOM_FOR_CROPS = 8 / 7
 
 
 def span_sec(video_length: float | None, seconds_median: float) -> float:
-    """Return the seconds that a clip spans: `video_length`, or else the median video length."""
+    """Return the clip span in seconds: `video_length`, or else the limited median length."""
     return min(seconds_median, LARGEST_SPAN_SEC) if video_length is None else float(video_length)
 
 
@@ -63,7 +63,7 @@ def resolution(draft: Draft) -> Choice:
 
 
 def short_side(draft: Draft) -> Choice:
-    """Choose the short side, in px, to which larger frames are scaled down when decoded."""
+    """Choose the short side, in px, to which decoding scales down larger frames."""
     return by_rule(round(draft.resolution * ROOM_FOR_CROPS), "leaves room for random crops")
 
 

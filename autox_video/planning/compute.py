@@ -42,7 +42,7 @@ def gradient_checkpointing(draft: Draft) -> Choice:
 
 
 def batch_size(draft: Draft) -> Choice:
-    """Choose the total batch size of all processes, based on what trains well."""
+    """Choose the total batch size over all processes, regardless of memory."""
     processes, asked = draft.processes, draft.asked("videos_per_gpu")
     if asked is not None:
         why = GIVEN if processes == 1 else f"{asked} per process, {GIVEN}"
@@ -56,7 +56,7 @@ def batch_size(draft: Draft) -> Choice:
 
 
 def accumulation(draft: Draft) -> Choice:
-    """Choose the number of gradient accumulation parts so that a step fits in memory."""
+    """Choose a number of gradient accumulation parts for which a step fits in memory."""
     fit = int(_clips_that_fit(draft, checkpointing=draft.gradient_checkpointing))
     clips = math.ceil(draft.batch_size / draft.processes)
     parts = min(clips, math.ceil(clips / max(1, fit)))
@@ -64,7 +64,7 @@ def accumulation(draft: Draft) -> Choice:
 
 
 def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
-    """Return how many clips of a training step fit in a process's memory alongside the model."""
+    """Return how many clips fit in the memory of a training process, besides the model."""
     hardware, spec = draft.hardware, draft.spec
     # Weights, gradients and AdamW's two moments: 16 bytes per parameter.
     fixed_gib = spec.parameters_millions * 16e6 / 1024**3
@@ -76,7 +76,7 @@ def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
 
 
 def _size(draft: Draft) -> float:
-    """Return the size of a clip relative to 8x224x224, the size for which costs are known."""
+    """Return the size of a clip relative to 8x224x224, for which the costs are known."""
     return draft.clip_len / 8 * (draft.resolution / 224) ** 2
 
 

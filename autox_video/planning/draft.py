@@ -26,7 +26,7 @@ class Basis:
     weights: Pretrained | None = None
     """Pretrained weights to start from; None to train from scratch."""
     given: Mapping[str, Choice] = field(default_factory=dict)
-    """Choices of the run to repeat, if any; keys that the user sets take precedence."""
+    """Choices of the run to repeat, if any; config keys set by the user take precedence."""
 
     def asked(self, key: str | None) -> Any:
         """Return the user's value for a config key, or None if the key is not set or is auto."""
@@ -83,9 +83,9 @@ class Field:
     key: str | None
     """The config key of the field; None if the user cannot set the field."""
     as_asked: bool
-    """Whether the key's value becomes the field's value; otherwise the rule reads the key."""
+    """Whether the config key sets the value directly; otherwise, the rule reads the key."""
     change: str | None
-    """Message about a change in a resumed run; "" for no message, None to refuse the change."""
+    """Message shown if a resumed run changes the field; "" for none, None to refuse changes."""
     anew: bool
     """Whether a resumed run chooses the field again instead of keeping its value."""
 
@@ -93,14 +93,14 @@ class Field:
 def chosen(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """Define a plan field whose value comes from a config key, or a rule if the key is auto."""
+    """Define a plan field whose value is set by a config key, or by a rule if the key is auto."""
     return field(metadata={"how": Field(rule, key, True, change, anew)})
 
 
 def computed(
     rule: Rule, key: str | None = None, *, change: str | None = None, anew: bool = False
 ) -> Any:
-    """Define a plan field whose value comes from a rule, which reads the config key, if any."""
+    """Define a plan field whose value comes from a rule, which may read a config key."""
     return field(metadata={"how": Field(rule, key, False, change, anew)})
 
 
@@ -117,5 +117,5 @@ def always(value: Any, reason: str) -> Rule:
 
 
 def by_start(*, scratch: tuple[Any, str], pretrained: tuple[Any, str]) -> Rule:
-    """Return a rule with one (value, reason) for scratch and one for pretrained weights."""
+    """Return a rule whose (value, reason) depends on whether training starts from scratch."""
     return lambda draft: by_rule(*(scratch if draft.scratch else pretrained))

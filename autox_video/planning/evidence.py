@@ -1,4 +1,4 @@
-"""Figures that support the choices of a plan, and the alternatives to them."""
+"""Figures that support a plan's choices, and alternatives to the choices."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from autox_video.planning.predicted_time import Measured
 def evidence_of(
     backbone: str, stats: DatasetStats, hardware: Hardware, measured: Measured
 ) -> dict[str, dict[str, Any]]:
-    """Return the `figures` and `alternatives` for each plan field that has any.
+    """Return the evidence, `figures` and `alternatives`, for each plan field that has any.
 
-    `measured` contains times measured on this machine for the plan.
+    `measured` contains the times measured for the plan on this machine.
     """
     reading = {
         "read_sec_of_a_clip": round(measured.first_read_sec, 6),

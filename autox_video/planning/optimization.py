@@ -14,9 +14,9 @@ SCRATCH_EPOCHS = (20, 200)
 FEWEST_WAITED = 4
 WAITED_SHARE = 1 / 3
 FINISHED_LOSS, FINISHING_CLIPS = 0.05, 35
-"""Largest calibrated loss and smallest number of validation clips at which a perfect validation
-score ends training early. If 35 of 35 clips are right, the 95% interval of the accuracy starts at
-90%."""
+"""Largest calibrated loss and smallest number of validation clips for which a perfect validation
+score ends training early. If 35 of 35 clips are classified correctly, the lower bound of the
+accuracy's 95% interval is 90%."""
 END_KEYS = ("epoch", "patience", "time_budget")
 """Keys that let the user decide when training ends."""
 IMBALANCE = 4  # ratio of the clips of the largest class to those of the smallest
@@ -53,7 +53,7 @@ def warmup_epochs(draft: Draft) -> Choice:
     """Choose the number of epochs of linear warm-up.
 
     Raises:
-        ConfigError: the user asks for a warm-up at least as long as the whole run.
+        ConfigError: the requested warm-up is at least as long as the whole run.
     """
     asked, epochs = draft.asked("warmup_epochs"), draft.epochs
     most = 1.0 if draft.scratch else 2.5
@@ -80,10 +80,10 @@ def flat_epochs(draft: Draft) -> Choice:
 
 
 def freeze(draft: Draft) -> Choice:
-    """Choose how many of the backbone's first stages are frozen.
+    """Choose the number of frozen stages of the backbone, counted from the input.
 
     Raises:
-        ConfigError: the backbone has fewer stages, or there are no pretrained weights.
+        ConfigError: the backbone has too few stages, or there are no pretrained weights.
     """
     asked, stages = draft.asked("freeze"), draft.spec.stages
     if draft.mode == "probe":
@@ -108,11 +108,11 @@ def freeze(draft: Draft) -> Choice:
 
 
 def lr(draft: Draft) -> Choice:
-    """Choose the learning rate of the head for the total batch size.
+    """Choose the head's learning rate, which depends on the total batch size.
 
     The rate scales with the square root of the batch size, which suits AdamW (Malladi et al.,
-    NeurIPS 2022). With linear scaling, the small batches of small data sets would hardly change the
-    weights.
+    NeurIPS 2022). With linear scaling, the learning rate for the small batches of small data sets
+    would be too low.
     """
     batch = draft.batch_size
     rate, usual = (draft.spec.scratch_lr, 16) if draft.scratch else (1e-3, 64)
@@ -141,7 +141,7 @@ def class_balance(draft: Draft) -> Choice:
     """Choose whether the loss and the validation score weight all classes equally.
 
     Raises:
-        ConfigError: the user asks for class balancing, but the task does not support it.
+        ConfigError: the task does not support the requested class balancing.
     """
     asked = draft.asked("class_balance")
     fewest, most = draft.stats.clips_per_class_min, draft.stats.clips_per_class_max
@@ -179,7 +179,7 @@ def patience(draft: Draft) -> Choice:
 
 
 def finish_loss(draft: Draft) -> Choice:
-    """Choose the calibrated loss below which a perfect validation score ends training early."""
+    """Choose the calibrated loss below which training ends early if validation is perfect."""
     clips = draft.stats.num_val
     if not draft.scratch:
         return by_rule(0.0, "fine-tuning is short anyway")

@@ -24,7 +24,7 @@ OTHER_EPOCHS = (
 )
 OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
 ADDED = {"freeze": 0, "augment_strength": 1.0, "finish_loss": 0.0}
-"""Fields missing from older records, with the values that those runs used."""
+"""Fields that older records lack, with the values that the older runs used."""
 
 
 def _mode(draft: Draft) -> Choice:
@@ -81,11 +81,11 @@ class Plan:
     pretrained: str | None = computed(_pretrained, "load_from")
     """Path of the pretrained weights; None to train from scratch."""
     window_size: tuple[int, int, int] = computed(_window_size)
-    """Time steps, rows and columns of an attention window."""
+    """Size of an attention window in time steps, rows and columns."""
     head_grid: tuple[int, int, int] | None = computed(
         always(None, "the head averages the feature map, as published")
     )
-    """Grid (time, rows, columns) that an attentive head pools; None to average the features."""
+    """Grid (time, rows, columns) over which an attentive head attends; None for mean pooling."""
     num_classes: int = computed(_num_classes, "num_class")
     clip_len: int = chosen(clip_shape.clip_len, "clip_len")
     """Frames per clip."""
@@ -120,13 +120,13 @@ class Plan:
     freeze: int = computed(optimization.freeze, "freeze")
     """Number of the backbone's first stages that are frozen."""
     lr: float = chosen(optimization.lr, "lr")
-    """Learning rate of the head for the total batch size."""
+    """Learning rate of the head at the total batch size."""
     backbone_lr_mult: float = computed(optimization.backbone_lr_mult)
-    """Learning rate of the backbone's last block, relative to the head's."""
+    """Learning rate of the backbone's last block, relative to the head's learning rate."""
     layer_decay: float = chosen(optimization.layer_decay, "layer_decay")
     """Ratio of a block's learning rate to the learning rate of the next block."""
     beta2: float = computed(optimization.beta2)
-    """AdamW's decay for the average of squared gradients, which covers 1 / (1 - beta2) steps."""
+    """AdamW's beta2: decay rate of the moving average of squared gradients."""
     weight_decay: float = chosen(always(0.05, "as in the Video Swin paper"), "weight_decay")
     max_grad_norm: float = computed(always(1.0, "limits the effect of a bad batch"))
     """Maximum 2-norm of the gradients; larger gradients are scaled down."""
@@ -143,14 +143,14 @@ class Plan:
     class_balance: bool = computed(optimization.class_balance, "class_balance")
     """Whether the loss and the validation score weight all classes equally."""
     smallest_crop: float = computed(augmentation.smallest_crop)
-    """Smallest share of a frame's area that a random crop keeps, at `augment_strength` 1."""
+    """Smallest share of a frame's area that a random crop keeps if `augment_strength` is 1."""
     flip: bool = chosen(augmentation.flip, "flip")
     augment: Mapping[str, float] = computed(augmentation.augment, "augment")
     """Augmentation in addition to crops and flips, as fields of `Strengths`."""
     augment_strength: float = chosen(
         always(1.0, "`augment` and crops as defined"), "augment_strength"
     )
-    """Factor for the `augment` strengths and exponent for `smallest_crop`; 0 turns both off."""
+    """Factor for `augment` and exponent for `smallest_crop`; 0 turns off both augmentations."""
     cache: str | None = computed(always(None, "not chosen yet"), "cache", change="")
     """Folder for decoded frames; None for no cache."""
     cache_gib: float = computed(always(0.0, "not chosen yet"), "cache", change="")
@@ -183,7 +183,7 @@ class Plan:
     checkpoint_minutes: float = from_key("checkpoint_minutes", MAY_BE_LOST, change=MAY_BE_LOST)
     """Longest time between two checkpoints, in minutes."""
     disk_gib: float = computed(compute.disk_gib, change="", anew=True)
-    """Disk space for the checkpoints, in GiB, including one that is being written."""
+    """Disk space for the checkpoints, in GiB, including a checkpoint that is being written."""
     evaluation: int = from_key(
         "evaluation",
         "epochs between evaluations",
@@ -204,7 +204,7 @@ class Plan:
     """Time limit of the whole run; None for no limit."""
     seed: int = chosen(always(0, "fixed, so that runs can be repeated"), "seed")
     choices: Mapping[str, Choice]
-    """The Choice behind each field; its value equals the value of the field."""
+    """The Choice made for each field, with the same value as the field."""
 
     def __post_init__(self) -> None:
         """Update the choices with values changed by `dataclasses.replace`."""
@@ -216,7 +216,7 @@ class Plan:
 
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> "Plan":
-        """Return the plan made of these choices, one for each field."""
+        """Return the plan with the given choices, one for each field."""
         return cls(**{name: choices[name].value for name in FIELDS}, choices=choices)
 
     @classmethod
@@ -244,7 +244,7 @@ class Plan:
         return Plan.of({**self.choices, **choices})
 
     def settle(self, source: Source, reason: str, **values: Any) -> "Plan":
-        """Return the plan with some values replaced, all with the same source and reason."""
+        """Return the plan with some values replaced; the new values share a source and a reason."""
         return self.with_choices({f: Choice(v, source, reason) for f, v in values.items()})
 
     def with_evidence(self, evidence: Mapping[str, Mapping[str, Any]]) -> "Plan":
@@ -280,14 +280,14 @@ FIELDS: Mapping[str, Field] = {
     for field in dataclasses.fields(Plan)
     if "how" in field.metadata
 }
-"""The Field definition of each plan field, in the order in which the plan is shown."""
+"""The definition of each plan field, in the order of display."""
 
 
 def choose(basis: Basis, settled: Mapping[str, Choice] | None = None) -> Plan:
-    """Make every choice for a training run, keeping the choices in `settled`.
+    """Return the plan of a training run, keeping the choices in `settled`.
 
     Raises:
-        ConfigError: the user asks for something that the clips or the model do not allow.
+        ConfigError: a setting is not possible with the clips or the model.
     """
     draft = Draft(basis, FIELDS, settled or {})
     return Plan.of({name: draft.choice(name) for name in FIELDS})

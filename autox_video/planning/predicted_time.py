@@ -1,4 +1,4 @@
-"""Predict the time of a run from measurements on this machine, without side effects."""
+"""Pure functions that predict the time of a run from measurements on this machine."""
 
 import math
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import Any
 from autox_video.planning.plan import Plan
 
 STARTING_SHARE = 0.4
-"""Time to start training and to exit, as a share of the import time."""
+"""Time for starting training and for exiting, as a share of the import time."""
 LOADING_SHARE = 0.3
 """Time to load the best weights and start workers for the test, as a share of the import time."""
 SAVING_SHARE = 0.01
-"""Time that the checkpoint hook spends on saving, as a share of the training time."""
+"""Time spent on saving checkpoints, as a share of the training time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,15 @@ class Measured:
     read_sec: float
     """Time that one process takes to read a training sample in later epochs; a cache reduces it."""
     step_sec: float
-    """Time of a training step per sample: forward, backward and optimizer."""
+    """Time of a training step (forward, backward and optimizer), per sample."""
     view_sec: float
-    """Time of a forward pass per view in evaluation."""
+    """Time of a forward pass in evaluation, per view."""
     test_read_sec: float
     """Time that one process takes to read all views of a test clip."""
     importing_sec: float = 4.0
-    """Time to import what training needs, which indicates how fast this machine starts programs."""
+    """Time to import the modules for training, from which other start-up times are estimated."""
     probe_view_sec: float = 0.0
-    """Time of the probe's forward pass per view, for testing the probe; 0 without a probe."""
+    """Time of a forward pass of the probe, per view; 0 without a probe."""
     took_sec: float = 0.0
     """Time taken by the measurement itself."""
 
@@ -44,7 +44,7 @@ class Clips:
     train: int
     val: int
     test: int
-    """Number of clips in the test at the end; 0 if there is no test."""
+    """Number of clips in the final test; 0 if there is no test."""
     test_rounds: float = 1.0
     """Mean number of rounds of views per test clip; long clips get more than one round."""
 
@@ -64,7 +64,7 @@ class Prediction:
     evaluation_sec: float
     """Time of one evaluation."""
     bottleneck: str
-    """`decode` or `compute`, whichever takes longer in training."""
+    """The slower part of training, `decode` or `compute`."""
     early_share: float = 0.0
     """Share of training steps that use smaller clips (progressive resizing)."""
     early_cost: float = 1.0
@@ -88,11 +88,11 @@ class Prediction:
 
     @property
     def mean_epoch_sec(self) -> float:
-        """The mean time of an epoch, without the extra time of the first epoch."""
+        """The mean time of an epoch, ignoring that the first epoch takes longer."""
         return self.epoch_sec * (1 - self.early_share * (1 - self.early_cost))
 
     def of_plan(self, plan: Plan) -> "Prediction":
-        """Return the prediction updated to a plan's number of epochs."""
+        """Return the prediction updated for a plan's number of epochs."""
         training_sec = self.first_epoch_sec - self.epoch_sec + plan.epochs * self.mean_epoch_sec
         count = evaluations(0, plan.epochs, max(plan.evaluation, 1))
         count += min(_averages(plan), max(count - 1, 0))
@@ -104,7 +104,7 @@ class Prediction:
         )
 
     def epochs_within(self, left_sec: float, plan: Plan) -> int:
-        """Return how many epochs fit into `left_sec`, including evaluations and the test."""
+        """Return how many epochs fit into `left_sec`, along with evaluations and the test."""
         fixed_sec = self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
         fixed_sec += (self.first_epoch_sec - self.epoch_sec) * (1 + SAVING_SHARE)
         each_sec = self.mean_epoch_sec * (1 + SAVING_SHARE)
@@ -117,7 +117,7 @@ class Prediction:
         return replace(self, training_sec=max(0.0, self.training_sec - excess_sec))
 
     def scaled(self, cost: float) -> "Prediction":
-        """Return the prediction for a model that takes `cost` times as long."""
+        """Return the prediction for a model whose computation takes `cost` times as long."""
         times = ("training_sec", "evaluating_sec", "epoch_sec", "first_epoch_sec", "evaluation_sec")
         return replace(self, **{name: cost * getattr(self, name) for name in times})
 
@@ -126,7 +126,7 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
     """Return the predicted time of a run whose preparation has taken `used_sec` so far."""
 
     def clip_sec(read_sec: float, compute_sec: float) -> float:
-        """Return the time per clip, given that workers read clips while the model computes."""
+        """Return the time per clip; any workers read clips while the model computes."""
         if not plan.workers:
             return (read_sec + compute_sec) / plan.processes
         reading_sec = read_sec / plan.workers
@@ -156,7 +156,7 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
 
 
 def _averages(plan: Plan) -> int:
-    """Return the largest number of model soups that are evaluated after training."""
+    """Return how many model soups may be evaluated after training."""
     return max(plan.soup - 1, 0)
 
 

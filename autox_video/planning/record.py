@@ -1,7 +1,7 @@
 """The run record, WORK_DIR/record.json, which contains the plan and the data of a run.
 
 latest.pth also contains the whole record, so that a damaged record.json can be restored. The best
-weights contain the part needed to rebuild the model, so that the weights can be tested anywhere.
+weights are stored with all entries needed to rebuild the model, so that any machine can test them.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from autox_video.planning.predicted_time import Prediction
 from autox_video.run.work_dir import BEST, RECORD, has_checkpoint
 
 RECORD_SCHEMA = 7
-"""Version of resumable runs; it changes whenever the optimizer, loader or record changes."""
+"""Version of the run record; only runs with the same version can be resumed."""
 LARGEST_SIZE = 1 << 20
-"""Upper bound for sizes in a record; larger sizes are invalid."""
+"""Upper bound for the sizes in a record; sizes from this bound on are invalid."""
 SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (
@@ -40,12 +40,12 @@ class TrainingData:
 
     data_root: str
     train_list: str
-    """Path of the CSV file of the readable training clips."""
+    """Path of the CSV list of the readable training clips."""
     val_list: str | None
     classes: tuple[str, ...]
     num_train: int
     task: str = "single_label"
-    """Name of the task in TASKS."""
+    """Name of the task, a key of TASKS."""
     class_clips: tuple[int, ...] = ()
     """Number of training clips of each class; empty for multi-label data."""
     fingerprint: str = ""
@@ -53,15 +53,15 @@ class TrainingData:
     remote_cache: str = "auto"
     """Folder for downloaded clips."""
     head_rows: tuple[int, ...] = ()
-    """Index of each class in the starting weights, -1 for a new class; empty unless the starting
-    weights were trained on some of these clips."""
+    """Index of each class in the starting weights, or -1 for a new class; set only if the starting
+    weights were trained on some of the run's clips."""
     sources: Mapping[str, Any] = field(default_factory=dict)
     """Config keys that specified the clips, with their values, so that the run can be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """Everything that a training config is built from."""
+    """All values from which a training config is built."""
 
     plan: Plan
     data: TrainingData
@@ -75,7 +75,7 @@ class RunRecord:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The values that a checkpoint must match to belong to this run."""
+        """The values that must be the same in a checkpoint for the run to accept it."""
         return {
             "backbone": self.plan.backbone,
             "num_classes": self.plan.num_classes,
@@ -84,7 +84,7 @@ class RunRecord:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON values, without the paths of its lists."""
+        """Return the record as plain JSON values, without the paths of the clip lists."""
         data = asdict(self.data)
         return {
             "schema": RECORD_SCHEMA,
@@ -101,12 +101,12 @@ class RunRecord:
         """Return the record built from values that `to_json` or `of_weights` returned.
 
         Args:
-            stored: plain JSON values, possibly not written by this project.
-            folder: folder that contains the lists train.csv and val.csv.
-            source: the file that the values were read from, for error messages.
+            stored: plain JSON values, which are not trusted.
+            folder: folder with the clip lists train.csv and val.csv.
+            source: name of the file that the values come from, for error messages.
 
         Raises:
-            CheckpointError: the values are not a record, or come from an incompatible version.
+            CheckpointError: the values are not a valid record, or their version is incompatible.
         """
         if stored.get("schema") != RECORD_SCHEMA:
             raise CheckpointError(
@@ -184,7 +184,7 @@ def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a record that is stored with the best weights.
 
     Times, reasons and lists are left out, so that files with equal weights are identical. The
-    licence of the pretrained weights stays.
+    licence of the pretrained weights is kept.
     """
     data = {k: v for k, v in stored["data"].items() if k not in (*_LISTS, "sources")}
     choices = {
@@ -197,7 +197,7 @@ def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_probe_run(folder: Path) -> bool:
-    """Return whether a folder contains weights from `mode: probe` and no training run."""
+    """Return whether a folder contains the weights of a probe run but no training run."""
     if has_checkpoint(folder) or not (folder / BEST).is_file():
         return False
     stored = load_stored(folder) or {}

@@ -1,4 +1,4 @@
-"""The plan of a resumed run: its original plan with the user's changes."""
+"""Make the plan of a resumed run by updating the original plan with the user's changes."""
 
 from autox_video.planning.draft import Basis
 from autox_video.planning.optimization import END_KEYS
@@ -8,8 +8,8 @@ from autox_video.planning.plan import FIELDS, Plan, choose
 def resume(stored: Plan, basis: Basis) -> Plan:
     """Return the plan that a run started with, updated with the user's changes.
 
-    Fields that depend on the machine are chosen again. `basis` holds the weights that the run
-    started from, unless the user now gives other weights.
+    Fields that depend on the machine are chosen again. `basis` contains the weights that the run
+    started from, or new weights given by the user.
     """
     before = {name: stored.choices[name] for name, field in FIELDS.items() if not field.anew}
     plan = choose(basis, {n: c for n, c in before.items() if not _asks(basis, n, stored)})
@@ -20,7 +20,7 @@ def resume(stored: Plan, basis: Basis) -> Plan:
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
-    """Return whether the user now sets this field to a value that may differ from before."""
+    """Return whether the user now sets a field whose value may differ from the stored value."""
     if name == "finish_loss":
         return any(basis.asked(key) is not None for key in END_KEYS)
     asked = basis.asked(FIELDS[name].key)
@@ -33,7 +33,7 @@ def _asks(basis: Basis, name: str, stored: Plan) -> bool:
 
 
 def compare(stored: Plan, plan: Plan) -> tuple[list[str], list[str]]:
-    """Compare a run's stored plan with the plan to resume with.
+    """Compare the stored plan of a run with the plan for resuming the run.
 
     Returns `field: before -> now` for each refused change, and a message for each allowed change
     that the user should know about.

@@ -1,4 +1,4 @@
-"""Pure functions that compute the search space around a plan, and the plan at each point."""
+"""Pure functions that compute the search space around a plan and the plan at a point."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,7 +26,7 @@ Space = Mapping[str, BaseDistribution]
 def space_of(plan: Plan) -> dict[str, BaseDistribution]:
     """Return the search space around a plan; fields that the user has set are not searched.
 
-    If flips are off in the plan, they stay off, since flipping is known to change the class.
+    If flips are off in the plan, they stay off, because flips are known to change the class.
     """
     space = {
         "lr": Range(plan.lr / 4, plan.lr * 4, log=True),
@@ -63,10 +63,10 @@ def start_of(plan: Plan, space: Space) -> dict[str, Any]:
 
 
 def neighbours(plan: Plan, space: Space) -> list[dict[str, Any]]:
-    """Return points that differ from the plan in one choice, with the most promising first.
+    """Return points that differ from the plan in one choice, with the most promising point first.
 
     The search tries these points before sampling others, because each point is informative even if
-    there is time for only a few trials. Wrong flips or clip sizes cost the most.
+    there is time for only a few trials. Unsuitable flips or clip sizes lower the score the most.
     """
     start = start_of(plan, space)
     flipped = [{"flip": not plan.flip}]
@@ -113,7 +113,7 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
 
 
 def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
-    """Return the cost of a run at a point relative to the plan, measured in input pixels."""
+    """Return the number of input pixels at a point, relative to the plan, as a cost."""
     frames = point.get("clip_len", plan.clip_len) / plan.clip_len
     return frames * (point.get("resolution", plan.resolution) / plan.resolution) ** 2
 

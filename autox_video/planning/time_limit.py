@@ -13,20 +13,20 @@ from autox_video.planning.predicted_time import Prediction
 USED_SHARE = 0.95
 """Share of the remaining budget that the plan uses; the rest is a reserve."""
 ENOUGH_SHARE = 0.5
-"""Smallest share of the useful epochs that should fit; below this share, clips are made smaller."""
+"""Share of the useful epochs that should fit; if fewer fit, clips are made smaller."""
 SHRINK = 0.75
 FOLLOW_EPOCHS = ("warmup_epochs", "flat_epochs", "compile", "patience")
 """Fields that the rules choose again once the epochs have been chosen to fit the budget."""
 
 
 def fitting_epochs(plan: Plan, prediction: Prediction) -> int:
-    """Return how many epochs fit into the budget after preparation; 0 if not even one fits."""
+    """Return how many epochs fit into the budget after preparation; 0 if none fits."""
     left_sec = plan.time_budget_sec - prediction.preparing_sec
     return prediction.epochs_within(USED_SHARE * left_sec, plan)
 
 
 def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
-    """Yield smaller clip sizes, largest first; sizes set by the user are kept."""
+    """Yield smaller clip sizes in decreasing order; sizes set by the user are kept."""
     why = f"reduced from {plan.resolution} px and {plan.clip_len} frames to fit more epochs into "
     why += "time_budget"
     sizes = {"resolution": plan.choices["resolution"], "clip_len": plan.choices["clip_len"]}
@@ -44,7 +44,7 @@ def smaller_sizes(plan: Plan) -> Iterator[dict[str, Choice]]:
 
 
 def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
-    """Choose as many epochs as fit into the time budget of a plan, but at most `most`."""
+    """Choose as many epochs as fit into the time budget of a plan, up to `most`."""
     fit, epoch_sec = fitting_epochs(plan, prediction), prediction.epoch_sec
     times = f"{epoch_sec:.3g} s each, {prediction.evaluation_sec:.2g} s per evaluation"
     source = BUDGET
@@ -61,7 +61,7 @@ def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
 
 
 def with_progressive_resizing(plan: Plan, prediction: Prediction) -> Plan:
-    """Return the plan, with progressive resizing if not all useful epochs fit into the budget."""
+    """Return the plan; add progressive resizing if too few epochs fit into the budget."""
     side = smaller_side(plan.resolution)
     if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:
         return plan
