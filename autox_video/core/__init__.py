@@ -1,1 +1,1 @@
-"""Errors, file writing, console output and durations; this package imports no other subpackage."""
+"""Helpers for errors, files, console output and durations; imports no other subpackage."""

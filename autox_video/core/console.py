@@ -24,7 +24,7 @@ SILENCE_SEC = 10.0
 """If stdout is not a terminal, the activity is printed after this many seconds without output."""
 DEFAULT_WIDTH = 80
 MOST_WARNINGS = 5
-"""Maximum number of kinds of warnings to print at once; other warnings are only counted."""
+"""Maximum number of kinds of warnings to print; warnings of further kinds are only counted."""
 MOST_LOGGED = 20
 """Maximum number of warnings of one kind that are written to train.log without being printed."""
 _LOOK_EVERY_SEC = 1.0
@@ -78,7 +78,7 @@ _log.propagate = False
 
 @contextmanager
 def showing(verbose: bool | str) -> Iterator[None]:
-    """In the block, print everything (True), only warnings (False) or all but details ("auto")."""
+    """Print everything (True), only warnings (False) or all but details ("auto") in the block."""
     before = _console.level
     levels = {True: logging.DEBUG, False: logging.WARNING}
     _console.setLevel(levels.get(verbose, logging.INFO))
@@ -104,7 +104,7 @@ def shows_lines() -> bool:
 
 
 def show_every_letter() -> None:
-    """Escape characters that the encoding of stdout cannot represent, instead of failing."""
+    """Make stdout escape characters that its encoding cannot represent, instead of failing."""
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -125,7 +125,7 @@ def complain(sentence: str) -> None:
 
 
 def warn_of(sentences: Iterable[str]) -> None:
-    """Print the first of each kind of warning about the clips, with the number of similar warnings.
+    """For each kind of warning about the clips, print one example and the number of similar ones.
 
     Warnings of the same kind differ only in names, paths and numbers. Some of the warnings that are
     not printed are written to train.log.
@@ -244,12 +244,12 @@ def table(
 
 
 class Activity:
-    """Shows the current activity, as a live line on a terminal and as occasional lines otherwise.
+    """Shows the current activity in a live line on a terminal, or else in occasional lines.
 
     Args:
         text: the current activity.
         total: number of steps in the whole job; None if unknown.
-        tells_time: whether occasional lines end with the time elapsed since the activity began.
+        tells_time: whether lines end with the elapsed time if stdout is not a terminal.
     """
 
     _drawn: "Activity | None" = None
@@ -297,7 +297,8 @@ class Activity:
 
 
 def _live_bar(total: int | None):
-    """Return a one-line progress bar that disappears when stopped; other output goes above it."""
+    """Return a one-line progress bar that vanishes when stopped; other output is printed above
+    it."""
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 
@@ -335,7 +336,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def working_on(what: str) -> Iterator[Callable[[str], None]]:
-    """Show what the `with` block is doing.
+    """Show the progress of the work in the `with` block.
 
     Yields a function to call with a short description of the progress.
     """

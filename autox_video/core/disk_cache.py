@@ -39,18 +39,18 @@ class DiskCache:
     """A size-limited folder of cached files that share a suffix.
 
     `get` and `put` read and write files with a checksum. Code that writes files in another format
-    calls `reserve` before writing a file and `touch` when using one.
+    must call `reserve` before writing a file and `touch` after using one.
     """
 
     folder: Path
     """The cache folder, which is created when the first file is stored."""
     max_bytes: float | None = None
-    """Limit for the total size; None: half of the space that would be free without the cache."""
+    """Limit on the total size; if None, half of the space that would be free without the cache."""
     suffix: str = ""
     """Suffix of the cached files; other files are never counted or removed."""
     run_began: float | None = None
-    """Start time of the run (Unix time): files used since the start are kept, and some disk space
-    is left free. None: any file may be removed to make room for a new file."""
+    """Start time of the run (Unix time), so that files used since then are kept and some disk space
+    is left free. If None, any file may be removed to make room for a new file."""
     _is_full: bool = False
 
     def path(self, name: str) -> Path:
@@ -58,7 +58,8 @@ class DiskCache:
         return self.folder / name[:2] / (name + self.suffix)
 
     def touch(self, path: Path) -> bool:
-        """Update only the access time of a file; return whether the file exists."""
+        """Update a file's access time, not its modification time; return whether the file
+        exists."""
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +72,7 @@ class DiskCache:
         return path.exists()
 
     def get(self, name: str, *, check: bool = False) -> memoryview | None:
-        """Return the memory-mapped content stored by `put`; None if it is missing or damaged.
+        """Return the memory-mapped content stored by `put`; None if the file is missing or damaged.
 
         The checksum is verified if `check` is true, and also on the first use of a file that is
         older than the last boot, because a power failure may have left the file incomplete.
@@ -93,7 +94,7 @@ class DiskCache:
         return content[_HEAD.size :]
 
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
-        """Store the concatenated parts without fsync; return whether there was room for them."""
+        """Store the concatenated parts in a file, without fsync; return whether there was room."""
         if self._is_full:
             return False
         views = [memoryview(part).cast("B") for part in parts]
@@ -111,7 +112,7 @@ class DiskCache:
         return not self._is_full
 
     def reserve(self, size: int) -> bool:
-        """Make room for `size` bytes and count them as used; return whether they fit.
+        """Make room for `size` bytes and count them as used; return whether there was room.
 
         Raises OSError.
         """
@@ -125,7 +126,7 @@ class DiskCache:
         return has_room
 
     def limit(self, used: int, size: int) -> float:
-        """Return the limit in bytes when `used` bytes are used and `size` more are needed."""
+        """Return the size limit in bytes, given the bytes in use and the `size` of a new file."""
         disk = shutil.disk_usage(self.folder)
         if self.max_bytes is None:
             return (used + size + disk.free) // 2
@@ -154,7 +155,7 @@ class DiskCache:
         return len(removed), sum(removed)
 
     def _make_room(self, size: int) -> int:
-        """Remove files until `size` more bytes fit, if possible; return how many bytes remain."""
+        """Remove files until `size` more bytes fit, if possible; return the bytes still in use."""
         files = self._files()
         used = sum(file_size for _, file_size, _ in files)
         limit = self.limit(used, size)
@@ -205,7 +206,7 @@ def _is_sound(content: memoryview, *, check: bool) -> bool:
 
 
 def _machine_start() -> float:
-    """Return the time of the last boot (Unix time)."""
+    """Return the Unix time of the last boot."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -1,4 +1,4 @@
-"""Read durations such as `1h30m`, and write durations such as `42 s`."""
+"""Parse durations such as `1h30m`, and format durations as text such as `42 s`."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Errors that a user can fix; each message says what is wrong, where, and what to do about it.
+"""Errors that a user can fix; each message says what is wrong, where it is, and how to fix it.
 
 Commands print the messages to stderr and exit with code 2. Any other exception is a bug in this
 package and is shown with its traceback.
@@ -9,7 +9,7 @@ class AutoXVideoError(Exception):
     """Base class of all errors that a user can fix; an error contains one message per problem.
 
     Args:
-        problems: the messages, each of which describes one problem.
+        problems: one message for each problem.
     """
 
     def __init__(self, *problems: str) -> None:

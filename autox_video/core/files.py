@@ -20,11 +20,11 @@ _NO_FLUSH_OF_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF}
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which replaces `path` at the end of the block.
+    """Yield the path of a temporary file that replaces `path` when the `with` block ends.
 
-    The temporary file is flushed to disk before it is renamed, and the folder is flushed
-    afterwards. If the block raises an exception, `path` stays unchanged and the temporary file is
-    removed.
+    The temporary file is in the same folder; it is flushed to disk before it is renamed, and the
+    folder is flushed afterwards. If the block raises an exception, `path` stays unchanged and the
+    temporary file is removed.
 
     Raises:
         ResourceError: the folder is not writable, or the disk is full.
@@ -69,7 +69,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def append_json_line(path: str | Path, value: Any) -> None:
-    """Append a JSON object to `path` as one line, after ending the last line if it is incomplete.
+    """Append a JSON object to `path` as a new line, even if the last line lacks its line break.
 
     The line is flushed to disk. If the line cannot be written completely, none of it is kept.
 
@@ -98,7 +98,7 @@ def _write_all(handle: int, data: bytes) -> None:
 
 
 def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
-    """Remove the temporary files that killed calls of `atomic_write` left behind for these names.
+    """Remove temporary files that interrupted calls to `atomic_write` left behind for these names.
 
     Call this function only while no other process is writing these files.
     """
@@ -123,7 +123,7 @@ def _json_text(value: Any, indent: int | None = None) -> str:
 
 
 def user_cache(name: str) -> Path | None:
-    """Return the cache folder `name` in $XDG_CACHE_HOME or ~/.cache; None if there is no home."""
+    """Return the folder `name` in $XDG_CACHE_HOME or ~/.cache; None if there is no home folder."""
     folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not folder.is_absolute():
         try:
@@ -151,10 +151,10 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _new_file_beside(target: Path) -> Path:
-    """Create an empty file in the same folder, with permissions according to the process's umask.
+    """Create an empty file in the folder of `target`, with permissions set by the process's umask.
 
-    The umask is left to the operating system, since reading the umask here would briefly change it
-    for all threads.
+    The operating system applies the umask, because a process can read its umask only by changing it
+    briefly for all threads.
     """
     while True:
         path = target.parent / f".{target.name}.{secrets.token_hex(4)}{_SUFFIX}"

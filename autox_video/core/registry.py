@@ -1,8 +1,9 @@
-"""Registries of components selected by name: backbones, list formats, decoders, metrics, tasks.
+"""Registries of components selected by name: backbones, list formats, decoders, metrics and tasks.
 
 Built-in components are listed by name and module, so that a name can be checked without importing
 anything. Components in a user's module (`custom_imports`) are registered when the module is
-imported. A family makes components for names such as `timm:resnet18`, which are too many to list.
+imported. A family creates components for names such as `timm:resnet18` if there are too many names
+to list.
 """
 
 import difflib
@@ -20,9 +21,9 @@ class Registry(Generic[Item]):
     """Named components of one kind, in the order in which they are tried or shown.
 
     Args:
-        kind: what messages call a component of this kind, such as `backbone`.
-        modules: for each built-in name, the module that is imported on first use to register it.
-        families: for the prefix of each family, the module that registers it in the same way.
+        kind: the word for one of the components in messages, for example `backbone`.
+        modules: the module that registers each built-in component, imported on first use.
+        families: the module that registers each family, keyed by the family's prefix.
     """
 
     def __init__(
@@ -57,14 +58,14 @@ class Registry(Generic[Item]):
     def register_family(
         self, prefix: str, *, restore: Callable[[Mapping[str, Any]], Item] | None = None
     ) -> Callable[[Callable[[str], Item]], Callable[[str], Item]]:
-        """Return a decorator that registers a function, which makes a family's components.
+        """Return a decorator that registers a function for creating a family's components.
 
-        The function gets the part of a name after `prefix` and a colon. It raises ConfigError if
-        the family has no such component.
+        The function receives the part of a name after `prefix` and a colon, and raises ConfigError
+        if the family has no component with that name.
 
         Args:
             prefix: prefix of the family's names.
-            restore: makes a component from the plain values that a run record keeps of it.
+            restore: function that recreates a component from the plain values in a run record.
         """
 
         def keep(make: Callable[[str], Item]) -> Callable[[str], Item]:
@@ -76,7 +77,7 @@ class Registry(Generic[Item]):
         return keep
 
     def restore(self, name: str, published: Mapping[str, Any]) -> None:
-        """Register a family's component from the plain values that a run record keeps of it.
+        """Recreate a family's component from the plain values in a run record, and register it.
 
         Raises:
             ValueError: the name does not belong to a family whose components can be restored.
@@ -98,12 +99,12 @@ class Registry(Generic[Item]):
             ) from error
 
     def family_of(self, name: object) -> str | None:
-        """Return the prefix of the family that a name belongs to, or None."""
+        """Return the prefix of the family that a name belongs to; None if it has no family."""
         prefix, colon, rest = str(name).partition(":")
         return prefix if colon and rest and prefix in self._families else None
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names that are listed; those of families are not."""
+        """Yield the names of all components that do not belong to a family."""
         yield from self._modules
         yield from (n for n in self._items if n not in self._modules and not self.family_of(n))
 
@@ -126,7 +127,7 @@ class Registry(Generic[Item]):
         return self._items[name]
 
     def unknown(self, name: str) -> str:
-        """Return an error message for an unknown name, which lists the known names."""
+        """Return an error message that reports an unknown name and lists the known names."""
         near = difflib.get_close_matches(name, list(self), 1)
         meant = f" Did you mean {near[0]}?" if near else ""
         known = [*self, *(f"{family}:NAME" for family in self._families)]

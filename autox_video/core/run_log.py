@@ -67,8 +67,8 @@ def _record_of(error: BaseException) -> logging.LogRecord:
 class LogFile(logging.StreamHandler):
     """Appends log records to a file, and ignores write errors such as a full disk.
 
-    LogFile is not a FileHandler, because mmengine itself writes to the files of FileHandlers and
-    fails if it cannot write to them.
+    LogFile is not a FileHandler, because mmengine also writes to the file of every FileHandler and
+    fails if a file is not writable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ class LogFile(logging.StreamHandler):
 
 
 class _Timed(logging.Formatter):
-    """Adds the date and time, and escapes control characters in this package's log lines."""
+    """Adds date and time to log lines, and escapes control characters in this package's lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         if record.name == LOGGER and not record.exc_info:

@@ -1,4 +1,4 @@
-"""Read a folder and its size limit from the value of a config key, `DIR` or `DIR:SIZE`."""
+"""Parse config values of the form `DIR` or `DIR:SIZE`, a folder and an optional size limit."""
 
 import re
 
@@ -8,7 +8,7 @@ _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def read_sized_folder(text: str) -> tuple[str, int | None]:
-    """Return the folder and its size limit in bytes, which is None if there is no limit.
+    """Return the folder and its size limit in bytes; the limit is None if no size is given.
 
     A size is a number followed by K, M, G or T (`/fast/cache:200G`), in powers of 1024.
 

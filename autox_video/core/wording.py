@@ -1,4 +1,4 @@
-"""Wording of counts and shortened lists in messages."""
+"""Format counts and shortened lists for messages."""
 
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -10,7 +10,7 @@ SHOWN_AT_MOST = 10
 def at_most(
     items: Iterable[Any], sentence: Callable[[Any], str] = str, *, shown: int = SHOWN_AT_MOST
 ) -> list[str]:
-    """Return a sentence for each of the first items, then one that says how many more there are."""
+    """Return a sentence for each of the first items, and one with the number of remaining items."""
     remaining = iter(items)
     sentences = [sentence(item) for item in islice(remaining, shown)]
     more = sum(1 for _ in remaining)

@@ -1,10 +1,10 @@
 """Start one process per GPU, or as many processes as `gpus` requests, and wait for them.
 
-`python autotrain.py` can thus use the whole machine. Each process runs the same command and reads
-its rank from the environment, as under torchrun. torchrun kills the other processes half a minute
-after one process has ended. This launcher instead waits for a process that is still saving, ends
-all processes at a second signal, and reports which process failed and how. torch is imported only
-if there may be several GPUs.
+`python autotrain.py` can therefore use all GPUs of a machine. Each process runs the same command
+and reads its rank from the environment, as under torchrun. torchrun kills the other processes half
+a minute after one process has ended. This launcher instead waits for a process that is still
+saving, ends all processes at a second signal, and reports which process failed and how. torch is
+imported only if there may be several GPUs.
 """
 
 import math
@@ -39,13 +39,13 @@ from autox_video.run.work_dir import FRESH
 
 STARTS_AT_MOST = 8
 LEAVING_SEC = 15.0
-"""Time that the other processes have to end by themselves after a process has failed."""
+"""Time for the other processes to exit by themselves after one process has failed."""
 SAVING_SEC = 600.0
-"""Time that the other processes have to save large checkpoints after a signal stopped a process."""
+"""Time for the other processes to save large checkpoints after a signal has stopped one process."""
 AT_ONCE_SEC = 5.0
-"""Time that the processes have to end after a second signal."""
+"""Time for the processes to exit after a second stop signal."""
 SAME_SIGNAL_SEC = 0.2
-"""Signals within this time count as one, since some tools signal a process and its group."""
+"""Signals within this time count as one, since some tools signal both a process and its group."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LOOK_EVERY_SEC = 0.05
 
@@ -61,11 +61,11 @@ sys.exit(main({words!r}))
 
 
 def process_count(gpus: int | tuple[int, ...] | str, device: str, *, only_probes: bool) -> int:
-    """Return how many processes to start on this machine; if it is 1, this process does the work.
+    """Return how many processes to start on this machine; 1 means that no new process is needed.
 
     Args:
         gpus, device: values of these config keys.
-        only_probes: whether only heads on fixed features are fitted, which needs just one process.
+        only_probes: whether only probes on frozen features are trained, which takes one process.
 
     Raises:
         ConfigError: `gpus` and `device` contradict each other.
@@ -93,7 +93,7 @@ def process_count(gpus: int | tuple[int, ...] | str, device: str, *, only_probes
 
 
 def _check_numbers(gpus: Sequence[int]) -> None:
-    """Check that listed GPUs exist, and that the processes were not started by torchrun."""
+    """Check that the listed GPUs exist, and that torchrun did not start the processes."""
     if started_by_others():
         if LAUNCHER not in os.environ:
             numbers = ",".join(map(str, gpus))
@@ -112,7 +112,7 @@ def _check_numbers(gpus: Sequence[int]) -> None:
 
 
 def count_gpus() -> int:
-    """Return the number of GPUs that PyTorch can use, importing torch only if it may exceed 1."""
+    """Return the number of GPUs; import torch to count them only if there may be more than one."""
     nvidia = [path for path in Path("/dev").glob("nvidia*") if path.name[6:].isdecimal()]
     others = any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
     if len(nvidia) < 2 and not others:
@@ -143,7 +143,7 @@ def use_device(me: Processes, device: str) -> str:
 def launch(count: int, words: Sequence[str], gpus: int | tuple[int, ...] | str = AUTO) -> int:
     """Run a command in `count` processes and return its exit code.
 
-    Each signal is forwarded once to each process. If one process fails, the others are ended. If
+    Each signal is forwarded once to each process. If one process fails, the others are stopped. If
     one process runs out of memory, all processes are restarted.
 
     Args:
@@ -170,7 +170,7 @@ def start_until_it_fits(start: Callable[[list[str]], int], words: Sequence[str])
 
 
 def visible(gpus: Sequence[int]) -> str:
-    """Return the value of CUDA_VISIBLE_DEVICES that selects GPUs by their current numbers."""
+    """Return a value for CUDA_VISIBLE_DEVICES that selects GPUs, given their current numbers."""
     names = [name for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     return ",".join(names[number] if names else str(number) for number in gpus)
 
@@ -181,11 +181,11 @@ def command_of(words: Sequence[str]) -> list[str]:
 
 
 class ProcessGroup:
-    """Processes that work on one job.
+    """A group of processes that run one job together.
 
     Args:
         count: number of processes.
-        command: the command that each process runs; the environment contains its rank.
+        command: the command that each process runs; environment variables contain its rank.
         environment: additional environment variables.
     """
 
@@ -240,7 +240,7 @@ class ProcessGroup:
                 self.processes.append(process)
 
     def _wait(self) -> None:
-        """Wait until all processes have ended, or until the deadline for the others has passed."""
+        """Wait until all processes have ended or the deadline for the remaining ones has passed."""
         passed_on = 0
         while len(self.ended) < self.count:
             if time.monotonic() > deadline(self.ended.values(), self.signals):
@@ -270,7 +270,7 @@ class ProcessGroup:
             )
 
     def _outcome(self, reasons: IO[bytes]) -> int:
-        """Return the exit code of the first process that failed; report a lost connection."""
+        """Return the exit code of the job, and report a lost connection if nothing else failed."""
         failures = [code for code, _ in self.ended.values() if code != 0]
         first = next((code for code in failures if code != LOST), None)
         if failures and first is None:
@@ -295,7 +295,7 @@ class ProcessGroup:
 
 @contextmanager
 def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
-    """Record stop signals and their times within the block instead of ending the process."""
+    """While the `with` block runs, record stop signals and their times instead of exiting."""
 
     def note(signum: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -314,7 +314,7 @@ def _noting(signals: list[tuple[int, float]]) -> Iterator[None]:
 
 
 def deadline(ended: Sequence[tuple[int, float]], signals: Sequence[tuple[int, float]]) -> float:
-    """Return the time at which the remaining processes are killed; infinity if they are not killed.
+    """Return the time at which to kill the remaining processes; infinity to let them run.
 
     Args:
         ended: exit code and end time of each process that has ended.
@@ -327,7 +327,7 @@ def deadline(ended: Sequence[tuple[int, float]], signals: Sequence[tuple[int, fl
 
 
 def as_exit_code(returncode: int) -> int:
-    """Return the exit code for a return code of Popen; 1 for signals other than stop signals."""
+    """Return the exit code for a Popen return code; 1 for signals other than stop signals."""
     if returncode >= 0:
         return returncode
     return STOPPED.get(-returncode, 1)

@@ -24,9 +24,9 @@ LAUNCHER = "AUTOX_VIDEO_LAUNCHER"
 STORE_FD = "AUTOX_VIDEO_STORE_FD"
 """Environment variable with the file descriptor of the main process's store socket."""
 REASON_FD = "AUTOX_VIDEO_REASON_FD"
-"""Environment variable with the file descriptor of a pipe for messages of LOST processes."""
+"""Environment variable with the file descriptor of a pipe for messages about lost connections."""
 LOST = 76
-"""Exit code of a process that lost its connection; `launch` then finds the one that failed."""
+"""Exit code of a process that lost its connection to the other processes."""
 OUT_OF_MEMORY = 75
 """Exit code of a process that ran out of memory and has saved settings that need less memory.
 `launch` then restarts all processes."""
@@ -36,17 +36,17 @@ STOPPED = {
     signal.SIGTERM: 128 + signal.SIGTERM,
     signal.SIGUSR1: 128 + signal.SIGTERM,  # sent by Slurm, if asked to, before SIGTERM
 }
-"""Exit code of a process for each signal that asks it to stop."""
+"""For each stop signal, the exit code of a process that the signal has stopped."""
 
 _LONGEST_WAIT = timedelta(days=7)  # for the main process while it opens every clip
 _MEETING_TIME = timedelta(minutes=10)
 _PR_SET_PDEATHSIG = 1
 _FROM_GLOO = re.compile(r"\[\S*/gloo/\S+:\d+\] ")
-"""Source line at the start of a gloo error; gloo has no exception class of its own."""
+"""Pattern of the source location in gloo's errors, which have no special exception class."""
 _LONGEST_REASON = 600
 
 _control: Any = None
-"""The gloo group for Python objects, regardless of the backend for gradients."""
+"""The gloo process group that exchanges Python objects, whatever backend the gradients use."""
 _store: Any = None
 """The key-value store that the processes used to find each other."""
 
@@ -60,7 +60,7 @@ class Processes:
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    """Rank among the processes on this machine, which is also the number of its GPU."""
+    """Rank among the processes on this machine; also the number of this process's GPU."""
     local_size: int = 1
 
     @property
@@ -70,7 +70,7 @@ class Processes:
 
 
 def current() -> Processes:
-    """Return rank and size from torchrun's environment variables; rank 0 of 1 without them.
+    """Return the rank and world size set by torchrun; rank 0 of 1 if the variables are unset.
 
     Raises:
         ConfigError: the variables are not numbers or contradict each other, or srun started
@@ -159,7 +159,7 @@ def join() -> Processes:
 
 
 def _meet(me: Processes) -> Any:
-    """Return the store that all processes share; torchrun or the main process hosts it."""
+    """Return the shared key-value store, which torchrun or the main process hosts."""
     from torch import distributed
 
     if STORE_FD not in os.environ:
@@ -195,7 +195,7 @@ def local_device(device: str) -> str:
     """Return the device of this process: `cpu` or its own GPU.
 
     Args:
-        device: the device of the plan, `cpu` or `cuda:N`; only a single process uses this N.
+        device: the plan's device, `cpu` or `cuda:N`; N is ignored if there are several processes.
     """
     me = current()
     if me.size == 1 or device == "cpu":
@@ -207,7 +207,7 @@ def local_device(device: str) -> str:
 
 
 def broadcast(value: Any = None) -> Any:
-    """Return the main process's value in every process, waiting for days if necessary."""
+    """Return the main process's value in every process; wait for several days if necessary."""
     if not joined():
         return value
     from torch import distributed
@@ -272,7 +272,7 @@ def _exit_code_of(error: BaseException) -> int:
 
 
 def may_complain() -> bool:
-    """Return whether this process may report why all processes end; only the first that asks may.
+    """Return whether this process may report why all processes exit; only the first caller may.
 
     Before the processes are connected, one process on each machine may report a reason.
     """
@@ -286,7 +286,7 @@ def may_complain() -> bool:
 
 
 def lost_others(error: BaseException) -> bool:
-    """Return whether communication with another process failed with this error."""
+    """Return whether an error means that communication with another process failed."""
     if not joined():
         return False
     from torch import distributed
@@ -298,8 +298,8 @@ def lost_others(error: BaseException) -> bool:
 def end_as_lost(error: BaseException) -> int:
     """Report a lost connection to the other processes and return the exit code.
 
-    Under `launch`, the launcher receives the message, and prints it if no process failed by itself.
-    Without `launch`, the first process that calls `may_complain` prints the message.
+    Under `launch`, the launcher receives the message and prints it if no process reported another
+    error. Without `launch`, the first process that calls `may_complain` prints the message.
     """
     me = current()
     what = f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]

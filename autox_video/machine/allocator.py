@@ -1,7 +1,7 @@
-"""Tune the memory allocation of this process.
+"""Make the C library reuse freed memory instead of returning it to the system.
 
 glibc returns freed blocks of more than a few tens of MiB to the system. The next allocation then
-requests new pages, which the kernel must zero. A training step on a CPU allocates such blocks
+requests new pages, which the kernel must zero. A training step on a CPU allocates large blocks
 hundreds of times (benchmarks/backbone.py measures models with and without this setting).
 """
 

@@ -1,4 +1,4 @@
-"""Read the limits of Linux control groups, which Docker, Slurm and systemd set.
+"""Read the CPU and memory limits of Linux control groups, as set by Docker, Slurm and systemd.
 
 A limit also applies to all descendant groups, so the lowest limit of a group and its ancestors
 counts.
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 
 class GroupLimits(NamedTuple):
-    """The lowest limits of all groups of a process; infinity if there is no limit."""
+    """The lowest CPU and memory limits among all groups of a process; infinity means no limit."""
 
     cores: float
     memory_bytes: float
 
 
 def group_limits(root: str | Path = "/") -> GroupLimits:
-    """Return the limits of this process; `root` is the root of the file system.
+    """Return the CPU and memory limits of this process; `root` is the root of the file system.
 
     Source: Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst of the Linux kernel.
     """

@@ -17,7 +17,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """The properties of a machine that the plan depends on."""
+    """The hardware properties of a machine that affect the training plan."""
 
     device: str
     """Device for training, `cpu` or `cuda:N`."""
@@ -34,11 +34,11 @@ class Hardware:
     fast_float16: bool = False
     """Whether float16 matrix products are faster than float32 products."""
     compiler: bool = False
-    """Whether a C compiler is installed, which torch.compile needs."""
+    """Whether a C compiler, which torch.compile needs, is installed."""
     processes: int = 1
     """Number of training processes on all machines."""
     local_processes: int = 1
-    """Number of training processes on this machine, which share its cores and memory."""
+    """Number of training processes that share the cores and memory of this machine."""
 
 
 def detect(device: str = "auto") -> Hardware:
@@ -123,7 +123,7 @@ def has_compiler() -> bool:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Return the Linux names of the CPU's feature flags; empty if they cannot be read."""
+    """Return the Linux names of the CPU's feature flags; an empty set if they cannot be read."""
     return frozenset(_cpuinfo("flags").split())
 
 

@@ -1,7 +1,7 @@
 """Check the installed packages by their metadata, and explain how to fix problems.
 
-The packages are not imported, so this takes milliseconds and works even if packages are missing or
-broken.
+The packages are not imported, so the check takes milliseconds and works even if packages are
+missing or broken.
 """
 
 import re
@@ -10,12 +10,12 @@ from pathlib import Path
 
 PROJECT = "autox-video"
 OPTIONAL = frozenset({"decord"})
-"""Requirements that are not reported if they are missing: decord is needed only by its decoder."""
+"""Requirements that may be missing; only the decord decoder needs the package decord."""
 _FORKS = {
     "onedl-mmcv": ("mmcv", "mmcv-full", "mmcv-lite"),
     "onedl-mmengine": ("mmengine", "mmengine-lite"),
 }
-"""The maintained forks that are required, and the packages that install the same files."""
+"""For each required fork, the packages that conflict because they install the same files."""
 _DISTRIBUTION_OF = {
     "mmcv": "onedl-mmcv",
     "mmengine": "onedl-mmengine",
@@ -24,7 +24,7 @@ _DISTRIBUTION_OF = {
     "yaml": "pyyaml",
     "PIL": "pillow",
 }
-"""The package to install for each module whose package has a different name."""
+"""The package to install for each module whose name differs from the package name."""
 _SYSTEM_PACKAGE_OF = {
     "libGL.so.1": "libgl1",
     "libglib-2.0.so.0": "libglib2.0-0",
@@ -51,7 +51,7 @@ _TORCH_MISMATCH = re.compile(r"torchvision::|undefined symbol|partially initiali
 
 
 def requirements() -> dict[str, str]:
-    """Return the version specifier (such as `>=2.6`) of each required package by name.
+    """Return the version specifier, such as `>=2.6`, of each required package, keyed by name.
 
     The result is empty if this project itself is not installed.
     """
@@ -67,7 +67,7 @@ def requirements() -> dict[str, str]:
 
 
 def check_installation() -> list[str]:
-    """Return one message for each conflict, missing package and wrong version."""
+    """Return one message for each missing or conflicting package and each unsuitable version."""
     itself = []
     if installed_version(PROJECT) is None:
         itself = [f"{PROJECT} itself is not installed: run `pip install -e .` in its folder."]
@@ -107,7 +107,7 @@ def find_missing() -> list[str]:
 
 
 def installed_version(package: str) -> str | None:
-    """Return a package's version, "unknown" if its metadata lacks it; None if not installed."""
+    """Return a package's version; "unknown" if no version is recorded, None if not installed."""
     try:
         return metadata.distribution(package).metadata.get("Version") or "unknown"
     except metadata.PackageNotFoundError:
@@ -183,6 +183,6 @@ def _distribution_of(module: str) -> str:
 
 
 def source_tree() -> Path | None:
-    """Return the root of the source tree that this code runs from; None if it was installed."""
+    """Return the root of the source tree that contains this file; None outside a source tree."""
     folder = Path(__file__).parents[2]
     return folder if (folder / "autotrain.py").is_file() else None

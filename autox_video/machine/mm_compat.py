@@ -2,7 +2,8 @@
 
 The first import of any of these packages runs this module (see `mm_import`), which also imports
 `models`, `datasets` and `evaluation` of `mmaction`. If an import fails, an InstallError explains
-why and what to do. Each workaround has a test that fails once the workaround is no longer needed.
+the cause and how to fix it. Each workaround has a test that fails once the workaround is no longer
+needed.
 """
 
 import importlib
@@ -23,7 +24,7 @@ _DRN = "mmaction.models.localizers.drn"
 
 
 def _prepare() -> None:
-    """Import all packages after their dependencies, so that errors name the package at fault."""
+    """Import each package after its dependencies, so that errors name the package at fault."""
     if problems := find_conflicts():
         raise InstallError(*problems)
     with _without_transformers():
@@ -47,7 +48,7 @@ def _import(name: str) -> ModuleType:
 
 @contextmanager
 def _without_transformers() -> Iterator[None]:
-    """Keep mmengine from importing transformers for one optimizer, which takes half a second."""
+    """Keep mmengine from importing transformers, whose import takes half a second."""
     if "transformers" in sys.modules:
         yield
         return
@@ -60,7 +61,7 @@ def _without_transformers() -> Iterator[None]:
 
 @contextmanager
 def _accepted_mmcv_version() -> Iterator[None]:
-    """Report an older mmcv version, since mmaction2 1.2.0 needlessly asserts mmcv < 2.2.0."""
+    """Make mmcv claim an older version, since mmaction2 1.2.0 needlessly asserts mmcv < 2.2.0."""
     mmcv = sys.modules["mmcv"]
     real_version = mmcv.__version__
     mmcv.__version__ = _VERSION_THAT_PASSES
@@ -93,7 +94,7 @@ class _MissingDRN:
 
 
 def _leave_out_multimodal() -> None:
-    """Skip mmaction2's multimodal models, which need transformers 4; ours may be newer."""
+    """Skip mmaction2's multimodal models, which do not work with transformers versions above 4."""
     _import("mmaction.utils.dependency").WITH_MULTIMODAL = False
 
 

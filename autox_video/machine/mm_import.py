@@ -1,7 +1,7 @@
 """An import hook that applies `mm_compat` before mmaction2, mmengine or mmcv is imported.
 
-The packages are loaded only when they are needed. Importing any of them imports all three, so that
-missing or broken dependencies are explained in one place.
+The packages are loaded only when they are needed. Importing any of the three packages imports all
+of them, so that missing or broken dependencies are explained in one place.
 """
 
 import importlib
