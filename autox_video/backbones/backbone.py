@@ -1,4 +1,4 @@
-"""Base classes of backbones: stochastic depth, mixed precision and activation checkpointing."""
+"""Base classes for backbones with stochastic depth, mixed precision and checkpointing."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +13,7 @@ class Block(nn.Module):
     """A residual block with stochastic depth (Huang et al., ECCV 2016).
 
     Args:
-        drop_path: probability of dropping the branch for a clip in training.
+        drop_path: probability of dropping the branch for a clip during training.
     """
 
     def __init__(self, drop_path: float) -> None:

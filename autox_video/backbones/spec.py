@@ -10,7 +10,7 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSpec:
-    """The properties of a backbone that planning, the config and weight loading need.
+    """The properties of a backbone that are needed for planning, building configs and loading weights.
 
     The backbone class is a torch module registered in mmaction2's MODELS. Its constructor takes the
     arguments `drop_path_rate`, `with_cp` (activation checkpointing), `precision` ("float32",
@@ -59,14 +59,14 @@ class BackboneSpec:
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """Standard deviation of the red, green and blue pixel values for normalisation."""
     is_library: bool = False
-    """Whether the class is a `LibraryBackbone`, which also takes `frames` and `side`, the size of
-    the input, and `norm_eval`."""
+    """Whether the class is a `LibraryBackbone`, whose constructor also takes `frames` and `side`
+    (the size of the input) and `norm_eval`."""
     frames: int | None = None
-    """Number of frames that the backbone was built for; None if it takes any number."""
+    """Published number of frames per clip; None if the backbone accepts any number of frames."""
     span_sec: float | None = None
-    """Seconds of video in a published input clip; None if it is unknown or does not matter."""
+    """Duration in seconds of the input clips in pretraining; None if unknown or irrelevant."""
     one_size: bool = False
-    """Whether a model, once built, only takes clips of the size that it was built for."""
+    """Whether a built model accepts clips of only one size."""
     published: Mapping[str, Any] = field(default_factory=dict)
-    """What the library's hub says of the model, as plain values. A run record keeps them, so that
-    the model can be built again without the hub."""
+    """Description of a model on the library's hub, as plain values. Run records contain the
+    description, so that the model can be rebuilt without access to the hub."""

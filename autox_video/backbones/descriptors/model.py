@@ -260,7 +260,7 @@ def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
 
 
 def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
-    """Return magnitudes distributed softly over angle bins, (N, bins, H, W); angles are 0 to 1."""
+    """Return magnitudes distributed softly over angle bins, (N, bins, H, W); angles are in 0..1."""
     centres = torch.arange(bins, device=angle.device).view(-1, 1, 1)
     far = (angle * bins - centres).abs()
     far = torch.minimum(far, bins - far)
@@ -287,5 +287,5 @@ def _blurred(image: Tensor, sigma: float) -> Tensor:
 
 
 def _cells(maps: Tensor, side: int) -> Tensor:
-    """Return the mean of maps (N, C, H, W) in each cell of a square grid, (N, C side side)."""
+    """Return the means (N, C side side) of maps (N, C, H, W) in each cell of a square grid."""
     return F.adaptive_avg_pool2d(maps, side).flatten(1)

@@ -1,1 +1,1 @@
-"""Backbones that other libraries define, by names such as `timm:resnet18`; a file per family."""
+"""Backbones from other libraries, selected by names such as `timm:resnet18`."""

@@ -1,4 +1,4 @@
-"""The cost of a backbone, computed on the meta device, without weights and without real work."""
+"""Compute the cost of a backbone on the meta device, without allocating or computing tensors."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,12 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from autox_video.backbones.spec import Size
 
 UNIT: Size = (8, 224, 224)
-"""Clip size that the costs in a BackboneSpec refer to."""
+"""Clip size for which the costs in a BackboneSpec are given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The size of a backbone and the cost of one clip, as in BackboneSpec."""
+    """The size of a backbone and its cost per clip, with the field names of BackboneSpec."""
 
     channels: int
     parameters_millions: float
@@ -27,7 +27,7 @@ class Cost:
     stages: int
 
     def as_fields(self) -> Mapping[str, Any]:
-        """Return the fields of a BackboneSpec."""
+        """Return the values as keyword arguments for a BackboneSpec."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
@@ -35,8 +35,8 @@ def cost_of(build: Callable[[], nn.Module], clip: Size) -> Cost:
     """Return the cost of a backbone.
 
     Args:
-        build: builds the backbone; it is called on the meta device.
-        clip: native number of frames, height and width.
+        build: function that builds the backbone; called on the meta device.
+        clip: number of frames, height and width of the model's native input.
     """
     with torch.device("meta"):
         backbone = build().train()

@@ -1,4 +1,4 @@
-"""Faster inference with networks of convolutions and batch norms."""
+"""Speed up inference by folding batch norms into convolutions."""
 
 import copy
 import itertools
@@ -12,19 +12,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from autox_video.backbones.libraries.library_backbone import LibraryBackbone
 
 TOLERANCE = 1e-3
-"""Largest difference of the features, relative to their largest value."""
+"""Maximum change of the features by folding, relative to the largest feature."""
 
 
 @torch.inference_mode()
 def folded(backbone: nn.Module, clips: Tensor) -> nn.Module:
     """Return a copy of a backbone with its batch norms folded into the convolutions before them.
 
-    The backbone itself is returned if it is not of another library, has nothing to fold, or if its
-    copy computes something else, since a network may use its layers in another order.
+    The original backbone is returned if it is not a LibraryBackbone, if it has no batch norms to
+    fold, or if folding changes its features, since a network may call its layers in another order.
 
     Args:
         backbone: a backbone in evaluation mode.
-        clips: normalised clips (B, 3, T, H, W) for the comparison.
+        clips: normalised clips (B, 3, T, H, W) on which both versions are compared.
     """
     if not isinstance(backbone, LibraryBackbone):
         return backbone
@@ -44,7 +44,7 @@ def folded(backbone: nn.Module, clips: Tensor) -> nn.Module:
 
 
 def _fold_children(module: nn.Module) -> int:
-    """Fold each batch norm that directly follows a convolution; return how many were folded."""
+    """Fold each batch norm that directly follows a convolution; return the number folded."""
     count, children = 0, list(module.named_children())
     for (_, conv), (name, norm) in itertools.pairwise(children):
         if isinstance(conv, _ConvNd) and isinstance(norm, _BatchNorm) and _match(conv, norm):

@@ -1,7 +1,7 @@
-"""Find models of the Hugging Face hub, or in a local folder in the same format.
+"""Find models on the Hugging Face hub or in local folders of the same format.
 
-Only the small files that describe a model are fetched here; they stay in the hub's own cache.
-`HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are honoured by huggingface_hub.
+This module fetches only the small files that describe a model, into the hub's own cache.
+huggingface_hub honours `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE`.
 """
 
 import json
@@ -29,41 +29,41 @@ from autox_video.core.errors import ConfigError
 
 CONFIG = "config.json"
 PREPROCESSORS = tuple(name for name in DESCRIPTIONS if name != CONFIG)
-"""Names of the files that say how frames are prepared."""
+"""Names of the files that describe how to preprocess frames."""
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Names of weight files, best first."""
+"""Names of weight files, preferred names first."""
 TIMEOUT_SEC = 4.0
-"""Time limit for each answer of the hub, in seconds."""
+"""Time limit for each response from the hub, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """The description of a published model."""
+    """Where to find the description of a published model."""
 
     name: str
-    """The name after `hf:`, as the user wrote it."""
+    """The name that follows `hf:`, as the user wrote it."""
     folder: Path
-    """Folder with config.json and the files that say how frames are prepared."""
+    """Folder with config.json and the preprocessing configs."""
     repository: str | None
-    """ORG/NAME; None for a local folder."""
+    """Repository name, ORG/NAME; None for a local folder."""
     revision: str | None
-    """SHA of the commit; None for a local folder."""
+    """Commit SHA; None for a local folder."""
 
 
 def is_folder(name: str) -> bool:
-    """Return whether a name after `hf:` is a local folder, not a repository on the hub."""
+    """Return whether a name after `hf:` means a local folder rather than a hub repository."""
     return name.startswith(("./", "../", "/", "~")) or Path(name).is_dir()
 
 
 def find_model(name: str) -> HubModel:
-    """Return the description of a model; it is fetched unless it is in the cache.
+    """Return the description of a model, fetching it if it is not in the cache.
 
     Args:
-        name: ORG/NAME, ORG/NAME@REVISION or a folder. Without a revision, the newest revision is
-            taken on first use, and later the revision in the cache.
+        name: ORG/NAME, ORG/NAME@REVISION or a folder. Without a revision, a cached revision is used
+            if there is one, or else the newest revision on the hub.
 
     Raises:
-        ConfigError: there is no such model, or it cannot be fetched.
+        ConfigError: the model does not exist or cannot be fetched.
     """
     if is_folder(name):
         folder = Path(name).expanduser()
@@ -81,20 +81,20 @@ def find_model(name: str) -> HubModel:
 
 
 def pinned(name: str) -> str:
-    """Return ORG/NAME@SHA, if the description of the model is in the cache; else the name."""
+    """Return ORG/NAME@SHA if the description of the model is in the cache, else the given name."""
     repository, _, revision = name.partition("@")
     path = _cached(repository, CONFIG, revision)
     return name if path is None else f"{repository}@{path.parent.name}"
 
 
 def weights_in(folder: str) -> Path | None:
-    """Return the path of the weights in a local folder, or None."""
+    """Return the path of the weight file in a local folder, or None if there is none."""
     paths = (Path(folder).expanduser().absolute() / name for name in WEIGHTS)
     return next((path for path in paths if path.is_file()), None)
 
 
 def read_json(path: Path) -> dict:
-    """Return the content of a JSON file; raise ConfigError if it is not an object."""
+    """Return the object in a JSON file; raise ConfigError if the file has no valid object."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -105,7 +105,7 @@ def read_json(path: Path) -> dict:
 
 
 def _cached(repository: str, file: str, revision: str | None) -> Path | None:
-    """Return the path of a file in the hub's cache, or None."""
+    """Return the path of a file in the hub's cache, or None if the file is not cached."""
     try:
         path = try_to_load_from_cache(repository, file, revision=revision or None)
     except (HFValidationError, ValueError):
@@ -114,10 +114,10 @@ def _cached(repository: str, file: str, revision: str | None) -> Path | None:
 
 
 def _fetch(name: str, repository: str, revision: str) -> Path:
-    """Fetch config.json and the files that say how frames are prepared; return the config's path.
+    """Fetch config.json and the preprocessing configs; return the path of config.json.
 
     Raises:
-        ConfigError: they cannot be fetched.
+        ConfigError: the files cannot be fetched.
     """
     if is_offline() or not reachable([constants.ENDPOINT]):
         raise ConfigError(_unreachable(f"backbone: hf:{name}"))
@@ -135,13 +135,13 @@ def _fetch(name: str, repository: str, revision: str) -> Path:
 
 
 def _listed(repository: str, revision: str | None) -> set[str]:
-    """Return the names of all files of a repository."""
+    """Return the names of all files in a repository."""
     info = HfApi().model_info(repository, revision=revision or None, timeout=TIMEOUT_SEC)
     return {file.rfilename for file in info.siblings or ()}
 
 
 def _downloaded(repository: str, file: str, revision: str) -> Path:
-    """Return the path of a file in the hub's cache, where it is downloaded to if necessary."""
+    """Return the path of a file in the hub's cache, downloading the file if necessary."""
     disable_progress_bars()
     try:
         path = hf_hub_download(
@@ -157,7 +157,7 @@ def _downloaded(repository: str, file: str, revision: str) -> Path:
 
 @contextmanager
 def _errors_about(name: str) -> Iterator[None]:
-    """Turn errors of huggingface_hub into messages for the user."""
+    """Convert errors from huggingface_hub into messages for the user."""
     about = f"backbone: hf:{name}"
     try:
         yield

@@ -1,7 +1,7 @@
-"""Base classes for backbones whose network another library defines.
+"""Base classes for backbones whose networks come from other libraries.
 
-Shape letters: B clips, T frames, H and W height and width, N images, C channels; T', H' and W' are
-the size of the feature map.
+Shape letters: B clips, T frames, H and W height and width, N images, C channels, T', H' and W'
+time steps, rows and columns of the feature map.
 """
 
 from abc import abstractmethod
@@ -18,23 +18,24 @@ from autox_video.backbones.backbone import Backbone
 
 State = dict[str, Tensor]
 Parts = list[tuple[nn.Module, bool]]
-"""The parts of a network in forward order, and whether each is one of its blocks."""
+"""The parts of a network in forward order, each with a flag that is true for blocks."""
 NET = "net."
-"""Prefix of the library's tensor names in a backbone's state dict."""
+"""Prefix added to the library's tensor names in a backbone's state dict."""
 
 
 class LibraryBackbone(Backbone):
-    """A backbone around a network of another library.
+    """A backbone that wraps a network from another library.
 
-    A subclass builds the network and defines `features`. Mixed precision, freezing, layer-wise
-    decay, activation checkpointing and compiling work for any network that is a chain of blocks.
+    Subclasses build the network and implement `features`. Mixed precision, freezing, layer-wise
+    learning rate decay, activation checkpointing and compilation work for any network that is a
+    sequence of blocks.
 
     Args:
         net: the library's network, without a classification head.
         with_cp, precision: see `Backbone`.
         compile: whether to compile the blocks with torch.compile.
-        frozen_stages: number of leading blocks that are not trained.
-        norm_eval: whether batch norms keep the statistics of the pretrained weights in training.
+        frozen_stages: number of leading blocks to freeze.
+        norm_eval: whether batch norms keep their pretrained statistics during training.
     """
 
     def __init__(
@@ -62,29 +63,29 @@ class LibraryBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """The network's class, for messages."""
+        """The class name of the network, for messages."""
         return type(self.net).__name__
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return the tensors of a published file by the names in the network.
+        """Return the tensors of a published file under the network's tensor names.
 
-        Entries that the network does not have, such as a classification head, may remain.
+        The result may contain tensors that the network lacks, such as a classification head.
         """
         return dict(state)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the feature map (B, C, T', H', W') float32 of clips (B, 3, T, H, W)."""
+        """Return the float32 feature map (B, C, T', H', W') of clips (B, 3, T, H, W)."""
         mixes = self.dtype != torch.float32
         with torch.autocast(x.device.type, self.dtype) if mixes else nullcontext():
             return self.features(x).float()
 
     def init_weights(self) -> None:
-        """Keep the library's own initialisation."""
+        """Do nothing, since the library has already initialised the weights."""
 
     def parts(self) -> Parts:
-        """Return the parts of the network in forward order, and whether each is a block.
+        """Return the parts of the network in forward order, each with a flag for blocks.
 
-        In a network without lists of blocks, each part is a block.
+        In a network without lists of blocks, every part counts as a block.
         """
         parts = chain(self.net)
         has_blocks = any(is_block for _, is_block in parts)
@@ -95,13 +96,13 @@ class LibraryBackbone(Backbone):
         return (part for part, is_block in self.parts() if is_block)
 
     def in_forward_order(self) -> Iterator[nn.Parameter]:
-        """Return all parameters; those outside of all parts come first."""
+        """Return all parameters in forward order; parameters outside all parts come first."""
         inside = dict.fromkeys(p for part, _ in self.parts() for p in part.parameters())
         yield from (p for p in self.parameters() if p not in inside)
         yield from inside
 
     def stage_modules(self) -> list[list[nn.Module]]:
-        """Return the modules of each stage; a stage is a block with the layers after it.
+        """Return the modules of each stage; a stage is a block and the layers up to the next block.
 
         The first stage includes all layers before the first block.
         """
@@ -115,7 +116,7 @@ class LibraryBackbone(Backbone):
         return stages
 
     def freeze(self, stages: int) -> None:
-        """Freeze the first stages, and with the first also parameters outside of all modules."""
+        """Freeze the first stages and, if there are any, the parameters outside all parts."""
         super().freeze(stages)
         if stages:
             inside = {p for part, _ in self.parts() for p in part.parameters()}
@@ -123,7 +124,7 @@ class LibraryBackbone(Backbone):
                 parameter.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "LibraryBackbone":
-        """Set the training mode; frozen stages and, with `norm_eval`, batch norms stay as is."""
+        """Set the training mode, except for frozen stages and (with `norm_eval`) batch norms."""
         super().train(mode)
         if self.norm_eval:
             for module in self.modules():
@@ -132,7 +133,7 @@ class LibraryBackbone(Backbone):
         return self
 
     def compile_blocks(self) -> None:
-        """Make torch compile each block on first use."""
+        """Set up torch.compile for each block; compilation happens on first use."""
         limit = torch._dynamo.config
         limit.recompile_limit = max(limit.recompile_limit, 64)
         for block in self.blocks():
@@ -140,9 +141,9 @@ class LibraryBackbone(Backbone):
 
 
 class FrameBackbone(LibraryBackbone):
-    """A backbone of an image network, which sees each frame by itself.
+    """A backbone that applies an image network to each frame separately.
 
-    The head joins the frames over time: it averages them, or attends to them in their order.
+    The head combines the frame features over time, by averaging or by attention.
     """
 
     @abstractmethod
@@ -158,9 +159,9 @@ class FrameBackbone(LibraryBackbone):
 
 
 def chain(net: nn.Module) -> Parts:
-    """Return the parts of a network in forward order, and whether each is one of its blocks.
+    """Return the parts of a network in forward order, each with a flag for blocks.
 
-    Blocks are the elements of lists of composite modules. Parts without parameters are left out.
+    The elements of a list of composite modules are blocks. Parts without parameters are left out.
     """
     parts: Parts = []
     for child in net.children():
@@ -177,14 +178,14 @@ def chain(net: nn.Module) -> Parts:
 
 
 def _elements(module: nn.Module) -> list[nn.Module]:
-    """Return the elements of a list of composite modules, at any depth, or the module itself."""
+    """Flatten nested lists of composite modules; return any other module as a single element."""
     if not _is_list(module):
         return [module]
     return [part for element in module for part in _elements(element)]
 
 
 def _is_list(module: nn.Module) -> bool:
-    """Return whether a module is a list with composite modules, such as the blocks of a stage."""
+    """Return whether a module is a list of composite modules, such as the blocks of a stage."""
     is_list = isinstance(module, (nn.Sequential, nn.ModuleList))
     return is_list and any(next(child.children(), None) is not None for child in module)
 
@@ -219,7 +220,7 @@ def _checkpoint(block: nn.Module) -> None:
 
 @contextmanager
 def _without_statistics(norms: list[_BatchNorm]) -> Iterator[None]:
-    """Keep batch norms from counting a batch, which the forward pass has counted already."""
+    """Keep batch norms from updating their statistics twice when a block is recomputed."""
     tracking = [norm for norm in norms if norm.training and norm.track_running_stats]
     momenta = [norm.momentum for norm in tracking]
     for norm in tracking:

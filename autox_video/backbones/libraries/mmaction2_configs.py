@@ -1,8 +1,8 @@
-"""The configs of mmaction2's models: finding, reading, and what they say about the input.
+"""Find the configs of mmaction2's models, and read how the models expect their input.
 
-A config is a Python file. It is read here without running it, since the name of a file may come
-from a record that somebody else made: only assignments of plain values are understood, which is
-all that mmaction2's own configs use.
+Configs are Python files, but this module never executes them, since a run record from an unknown
+source may name any file. The parser supports only assignments of plain values, which is all that
+mmaction2's own configs use.
 """
 
 import ast
@@ -21,7 +21,7 @@ from mmengine import Config
 from autox_video.core.errors import ConfigError
 
 FRAME_RATE = 30
-"""Frames per second of the videos that `frame_interval` in a config refers to, as in Kinetics."""
+"""Frame rate that is assumed for the training videos of published models, as in Kinetics."""
 _OPERATORS: Mapping[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -35,41 +35,41 @@ _MISNAMED = {
         "uniformerv2-base-p16-res224_clip_8xb32-u8_kinetics700-rgb"
     )
 }
-"""Models whose config has another name than the zoo's table says, by the model's name."""
+"""Correct config names, by model name, where the zoo's table gives a wrong config name."""
 _DENSE_RANGE = 64
-"""Default number of video frames that DenseSampleFrames spreads its frames over."""
+"""Default number of video frames in the range from which DenseSampleFrames samples."""
 NAMED = 5
-"""Number of similar names in a message."""
+"""Maximum number of similar names listed in a message."""
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ZooModel:
-    """A model of mmaction2's zoo."""
+    """A model in mmaction2's model zoo."""
 
     name: str
     config: Path
     resolution: int | None
-    """Side of the square input in px, if the zoo's table has it."""
+    """Side of the square input in px; None if the zoo's table does not give the side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the frames of a published clip are chosen."""
+    """How the input frames of a published model are sampled from a video."""
 
     frames: int | None
     interval: float | None
-    """Number of video frames from one frame to the next; None if they are spread evenly."""
+    """Step between sampled frames, in video frames; None for sampling evenly over the video."""
 
 
 def find_model(name: str) -> ZooModel:
-    """Return the model with a name, or with the only name that begins with it.
+    """Return the model with the given name, or the only model whose name starts with that name.
 
     Args:
-        name: the zoo's name or its beginning up to a hyphen or underscore, or the path of a config.
+        name: full name in the zoo, its start up to a hyphen or underscore, or path of a config.
 
     Raises:
-        ConfigError: there is no such model or file, or several.
+        ConfigError: no model or more than one model matches the name.
     """
     if name.endswith(".py"):
         return ZooModel(name, Path(name).expanduser(), None)
@@ -94,7 +94,7 @@ def _starts(name: str) -> tuple[str, str]:
 
 
 def _with_longest_beginning(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names that have the most first letters in common with a name, at least two."""
+    """Return the names that share the longest prefix with a name, of at least two letters."""
     pairs = {n: zip(n, name, strict=False) for n in names}
     shared = {n: sum(1 for _ in takewhile(lambda p: p[0] == p[1], pairs[n])) for n in pairs}
     longest = max(shared.values(), default=0)
@@ -103,10 +103,10 @@ def _with_longest_beginning(name: str, names: Iterable[str]) -> list[str]:
 
 @cache
 def zoo_models() -> dict[str, ZooModel]:
-    """Return the models for action recognition from RGB frames, by name.
+    """Return the zoo's action recognition models, by name.
 
     Raises:
-        ConfigError: the configs are not part of the installed package.
+        ConfigError: the installed package contains no configs.
     """
     folder = _config_folder()
     paths = {p.stem: p for p in sorted(folder.glob("recognition/**/*.py"))}
@@ -132,16 +132,16 @@ def _config_folder() -> Path:
 
 
 def _side(metadata: Mapping[str, Any]) -> int | None:
-    """Return the side of a square resolution such as `224x224`."""
+    """Return the side of a square resolution such as `224x224`; None if there is none."""
     width, _, height = str(metadata.get("Resolution", "")).partition("x")
     return int(width) if width == height and width.isdigit() else None
 
 
 def read_config(path: Path) -> Values:
-    """Return the values of a config and of the configs that it is based on, without running them.
+    """Return the values of a config, including its base configs, without executing any code.
 
     Raises:
-        ConfigError: a file is missing, is not Python, or its base or model is not plain values.
+        ConfigError: a file is missing or not valid Python, or `_base_` or `model` contains code.
     """
     try:
         body = ast.parse(path.read_text(encoding="utf-8")).body
@@ -169,7 +169,7 @@ def read_config(path: Path) -> Values:
 
 
 def _value(node: ast.expr, names: Values) -> Any:
-    """Return the value of an expression; raises ValueError with its line if it would run code."""
+    """Return the value of an expression; raise ValueError with the line number if it has code."""
     match node:
         case ast.Constant():
             return node.value
@@ -193,7 +193,7 @@ def _value(node: ast.expr, names: Values) -> Any:
 
 
 def _merged(pairs: Iterator[tuple[Any, Any]]) -> Values:
-    """Return a dict; the key None stands for the unpacking of another dict."""
+    """Return a dict of the pairs; a None key means that the value is a dict to unpack."""
     result: Values = {}
     for key, value in pairs:
         result.update(value if key is None else {key: value})
@@ -201,12 +201,12 @@ def _merged(pairs: Iterator[tuple[Any, Any]]) -> Values:
 
 
 def sampling_of(config: Values, *, sees_images: bool) -> Sampling:
-    """Return how a config chooses the frames of a clip.
+    """Return how the config samples the frames of a clip.
 
     Args:
         config: the values of a config.
-        sees_images: whether the recogniser is 2-D. Its clips are `num_clips` single frames, while
-            those of a 3-D recogniser are `clip_len` frames each.
+        sees_images: whether the recogniser is 2D. A 2D recogniser takes `num_clips` single frames,
+            and a 3D recogniser takes clips of `clip_len` frames.
     """
     for step in _steps(config):
         kind, frames = step["type"], step.get("clip_len", 1)
@@ -223,7 +223,7 @@ def sampling_of(config: Values, *, sees_images: bool) -> Sampling:
 
 
 def crop_of(config: Values) -> int | None:
-    """Return the side of the square crop in validation or training, in px."""
+    """Return the side of the square crop used for validation or training, in px."""
     for step in _steps(config):
         if step["type"] == "CenterCrop":
             return _first(step["crop_size"])
@@ -233,7 +233,7 @@ def crop_of(config: Values) -> int | None:
 
 
 def test_crop_of(config: Values) -> int | None:
-    """Return the side of the square crop in testing, in px."""
+    """Return the side of the square crop used for testing, in px."""
     crops = (step["crop_size"] for step in _steps(config, ("test",)) if "crop_size" in step)
     return next(map(_first, crops), None)
 
@@ -246,7 +246,7 @@ def _first(size: Any) -> int:
 
 
 def _steps(config: Values, parts: tuple[str, ...] = ("val", "train", "test")) -> Iterator[Values]:
-    """Yield the steps of the pipelines, those of the first part first."""
+    """Yield the steps of the data pipelines, one pipeline after the other, in the given order."""
     for part in parts:
         dataset = (config.get(f"{part}_dataloader") or {}).get("dataset", {})
         yield from config.get(f"{part}_pipeline") or dataset.get("pipeline") or ()

@@ -1,7 +1,7 @@
 """The backbone class of the family `mmaction2:NAME`.
 
-Shape letters: B clips, C channels; T, H, W frames and pixels of a clip; T', H', W' the size of the
-feature map.
+Shape letters: B clips, C channels, T frames, H and W height and width, T', H' and W' time steps,
+rows and columns of the feature map.
 """
 
 import inspect
@@ -23,13 +23,13 @@ from autox_video.backbones.libraries.positions import resized_grid
 from autox_video.core.errors import ConfigError
 
 FRAME_KEYS = ("num_segments", "num_frames", "t_size")
-"""Constructor arguments for the number of frames, in the classes that are built for one."""
+"""Constructor arguments that fix the number of frames."""
 SIDE_KEYS = ("input_resolution", "spatial_size")
-"""Constructor arguments for the size in px, in the classes that are built for one."""
+"""Constructor arguments that fix the height and width of the input in px."""
 _PLANNED = ("frozen_stages", "norm_eval", "bn_frozen", "partial_bn", "with_cp")
-"""Keys of a config that the plan decides here."""
+"""Config keys to remove, because the plan sets these options."""
 _OFF = ("pretrained2d", "clip_pretrained")
-"""Arguments that would make `init_weights` load a file, for which the default is True."""
+"""Arguments to set to False, since by default they make `init_weights` load a file."""
 _LATER = {
     "TimeSformer": ("transformer_layers", "norm"),
     "UniFormer": (
@@ -37,29 +37,29 @@ _LATER = {
         *("blocks4", "norm"),
     ),
 }
-"""Parts that a class does not list in the order of its forward pass, in this order."""
+"""Submodules, in forward order, of classes that register their submodules in another order."""
 _C3D_CLIP = (16, 112)
-"""Frames and side in px of the only clips that C3D's linear layers fit."""
+"""Number of frames and side in px of the only input size that C3D's linear layers accept."""
 
 
 @MODELS.register_module()
 class Mmaction2Model(LibraryBackbone):
-    """The backbone and the neck of one of mmaction2's recognisers.
+    """The backbone and the neck of an mmaction2 recogniser.
 
-    If the recogniser's own head only uses a class token or another vector of the whole clip, this
+    If the recogniser's own head uses only a class token or another vector for the whole clip, the
     vector is appended to the channels at every position.
 
     Args:
-        backbone: the entry `backbone` of the recogniser's config.
-        neck: the entry `neck`, if there is one.
-        sees_images: whether the recogniser is 2-D: its backbone takes frames (B*T, 3, H, W).
-        side: height and width of the input in px, for classes that are built for a size.
-        frames: number of frames, for classes that are built for one.
-        drop_path_rate: stochastic depth rate of the last block, for models that have it.
+        backbone: the `backbone` entry of the recogniser's config.
+        neck: the `neck` entry of the recogniser's config, if there is one.
+        sees_images: whether the backbone takes separate frames (B T, 3, H, W) instead of clips.
+        side: height and width of the input in px, for classes with a fixed input size.
+        frames: number of frames, for classes with a fixed number of frames.
+        drop_path_rate: drop-path rate of the last block, for models with stochastic depth.
         options: see LibraryBackbone.
 
     Raises:
-        ConfigError: the model does not take clips of this size.
+        ConfigError: the model does not support the given number of frames or side.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class Mmaction2Model(LibraryBackbone):
 
     @property
     def name(self) -> str:
-        """The class of the backbone, for messages."""
+        """The class name of the backbone, for messages."""
         return self.net.kind
 
     def init_weights(self) -> None:
-        """Initialise the weights as mmaction2 does without a pretrained file."""
+        """Initialise the weights as mmaction2 does when there is no pretrained file."""
         for part in self.net.values():
             part.init_weights()
 
@@ -108,13 +108,13 @@ class Mmaction2Model(LibraryBackbone):
         return features if features.dim() == 5 else features[..., None, None, None]
 
     def parts(self) -> Parts:
-        """Return the parts of the network in forward order, and whether each is a block."""
+        """Return the parts of the network in forward order, each with a flag for blocks."""
         if self.net.kind == "ResNet3dSlowFast":
             return _parts_of_pathways(self.net["backbone"])
         return super().parts()
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return a published file's tensors without the head; positions are resized."""
+        """Return a file's tensors without the head, with resized position embeddings."""
         own = {n: t for n, t in state.items() if n.startswith(("backbone.", "neck."))}
         wanted = self.net.state_dict()
         for name, resize in _POSITIONS.get(self.net.kind, {}).items():
@@ -126,7 +126,7 @@ class Mmaction2Model(LibraryBackbone):
 
 
 class _Chosen(nn.ModuleDict):
-    """A backbone and perhaps a neck, by the names that they have in a recogniser."""
+    """A backbone and an optional neck, under the names used in mmaction2's recognisers."""
 
     def __init__(self, parts: dict[str, nn.Module], kind: str, *, sees_images: bool) -> None:
         super().__init__(parts)
@@ -134,7 +134,7 @@ class _Chosen(nn.ModuleDict):
 
 
 def _check_size(kind: str, entry: Mapping[str, Any], frames: int | None, side: int | None) -> None:
-    """Raise ConfigError if a class does not take clips of this size."""
+    """Raise ConfigError if a class does not support the number of frames or the side."""
     if kind == "ResNet3dSlowFast" and frames and frames % entry.get("resample_rate", 8):
         raise ConfigError(
             f"clip_len: this SlowFast network takes a multiple of {entry.get('resample_rate', 8)} "
@@ -154,7 +154,7 @@ def _check_size(kind: str, entry: Mapping[str, Any], frames: int | None, side: i
 def _adapted(
     entry: Mapping[str, Any], frames: int | None, side: int | None, drop_path_rate: float
 ) -> dict[str, Any]:
-    """Return a config entry with the plan's values for the arguments that its class takes."""
+    """Return a config entry in which the plan's values replace the arguments of the class."""
     known, kind = arguments_of(entry["type"]), entry["type"]
     changes: dict[str, Any] = {"pretrained": None, "return_feat_map": True}
     changes |= dict.fromkeys(_OFF, False)
@@ -175,7 +175,7 @@ def arguments_of(kind: str) -> set[str]:
 
 
 def _build(entry: Mapping[str, Any], norm: str) -> nn.Module:
-    """Return a module without weights from a file; batch norms are not synchronised."""
+    """Return a module without loading weights or synchronising batch norms."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)  # some constructors log every layer
     try:
@@ -186,7 +186,7 @@ def _build(entry: Mapping[str, Any], norm: str) -> nn.Module:
 
 
 def _cleaned(value: Any, norm: str) -> Any:
-    """Return a copy of a config without files and the keys of `_PLANNED`, at any depth."""
+    """Return a copy of a nested config without pretrained files and the keys in `_PLANNED`."""
     if isinstance(value, Mapping):
         kept = {k: _cleaned(v, norm) for k, v in value.items() if k not in _PLANNED}
         kept |= {"pretrained": None} if "pretrained" in kept else {}
@@ -197,9 +197,9 @@ def _cleaned(value: Any, norm: str) -> Any:
 
 
 class _MetaDevice(TorchFunctionMode):
-    """Let constructors run on the meta device, where tensors have no values.
+    """Allow constructors that read tensor values to run on the meta device.
 
-    They read drop path rates as numbers, and TANet's looks at the mean of its weights.
+    Some constructors read drop-path rates from a tensor, and TANet reads the mean of its weights.
     """
 
     def __torch_function__(
@@ -214,7 +214,7 @@ class _MetaDevice(TorchFunctionMode):
 
 
 def _reorder(module: nn.Module, names: tuple[str, ...]) -> None:
-    """Move submodules to the end of a module, in this order."""
+    """Move the named submodules to the end of a module, in the given order."""
     for name in names:
         part = getattr(module, name)
         delattr(module, name)
@@ -222,7 +222,7 @@ def _reorder(module: nn.Module, names: tuple[str, ...]) -> None:
 
 
 def _set_drop_path(module: nn.Module, rate: float) -> None:
-    """Let the stochastic depth rate rise linearly from 0 to `rate`."""
+    """Scale the drop-path rates so that the highest one is `rate`."""
     drops = [part for part in module.modules() if isinstance(part, DropPath)]
     highest = max(drop.drop_prob for drop in drops)
     for drop in drops:
@@ -230,7 +230,7 @@ def _set_drop_path(module: nn.Module, rate: float) -> None:
 
 
 def _of_slowfast(net: nn.Module, x: Tensor) -> Tensor:
-    """Return both pathways' maps in the order of mmaction2's head, at the slow one's times."""
+    """Return the feature maps of both pathways, with the slow pathway's number of time steps."""
     slow, fast = net(x)
     return torch.cat([adaptive_avg_pool3d(fast, slow.shape[2:]), slow], 1)
 
@@ -257,7 +257,7 @@ def _of_vision_transformer(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def _of_uniformerv2(net: nn.Module, x: Tensor) -> Tensor:
-    """Return the image encoder's normalised patch tokens and the global block's output."""
+    """Return the normalised patch tokens with the global block's output appended."""
     tokens, vector = _output_of(net.transformer.resblocks[-1], net, x)
     patches = layer_norm(tokens[1:], tokens.shape[-1:]).unflatten(1, (len(x), -1))
     side = math.isqrt(len(patches))
@@ -274,7 +274,7 @@ _MAPS: Mapping[str, Callable[[nn.Module, Tensor], Tensor]] = {
 
 
 def _output_of(part: nn.Module, net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the output of a part of a network and the output of the network."""
+    """Return the output of one module of a network and the output of the whole network."""
     outputs: list[Tensor] = []
     hook = part.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
@@ -291,7 +291,7 @@ def _with_vector(features: Tensor, vector: Tensor) -> Tensor:
 
 
 def _parts_of_pathways(net: nn.Module) -> Parts:
-    """Return the parts of SlowFast, with its two pathways side by side."""
+    """Return the parts of SlowFast, alternating between blocks of the slow and fast pathways."""
     slow, fast = net.slow_path, net.fast_path
     parts: Parts = [(slow.conv1, False), (fast.conv1, False)]
     parts += [(slow.conv1_lateral, False)] if slow.lateral else []
@@ -305,7 +305,7 @@ def _parts_of_pathways(net: nn.Module) -> Parts:
 
 
 def _resized_image(published: Tensor, wanted: Tensor, net: nn.Module) -> Tensor:
-    """Return positions (..., 1 + H'W', C) of a class token and a square grid of another size."""
+    """Resize position embeddings (..., 1 + H' W', C) of a class token and a square grid."""
     return resized_grid(published, wanted, prefix=1)
 
 
@@ -314,7 +314,7 @@ def _resized_times(published: Tensor, wanted: Tensor, net: nn.Module) -> Tensor:
 
 
 def _resized_clip(published: Tensor, wanted: Tensor, net: nn.Module) -> Tensor:
-    """Return positions (1, T'H'W', C) for another number of frames."""
+    """Resize position embeddings (1, T' H' W', C) to another number of time steps."""
     area = math.prod(net.grid_size)
     return resized_grid(
         published.unflatten(1, (-1, area)).flatten(2),
@@ -328,4 +328,4 @@ _POSITIONS: Mapping[str, Mapping[str, Callable[[Tensor, Tensor, nn.Module], Tens
     "UniFormerV2": {"backbone.positional_embedding": _resized_image},
     "VisionTransformer": {"backbone.pos_embed": _resized_clip},
 }
-"""By class: tensors whose shape depends on the size of a clip, and how to resize them."""
+"""For each class, the tensors that depend on the clip size, with functions that resize them."""

@@ -1,9 +1,9 @@
-"""The family `mmaction2:NAME`: the models of mmaction2's zoo for action recognition.
+"""The backbone family `mmaction2:NAME`: action recognition models from mmaction2's model zoo.
 
-NAME is a name of the zoo, its beginning if no other name begins with it (`mmaction2:x3d_m`), or the
-path of a config (`mmaction2:my/config.py`), of which only the values of the model and the pipelines
-are read. The frame rate follows from the config's `frame_interval`, for videos of 30 frames per
-second as in Kinetics.
+NAME is the name of a model in the zoo, an unambiguous start of a name (`mmaction2:x3d_m`), or the
+path of a config (`mmaction2:my/config.py`). Only the model and the data pipelines in a config are
+used. The frame rate is computed from the config's `frame_interval` for videos with 30 frames per
+second, as in Kinetics.
 """
 
 import importlib.util
@@ -34,26 +34,25 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
 
 LARGE_MILLIONS = 20
-"""Number of parameters from which stochastic depth is used where a config has none."""
+"""Millions of parameters above which stochastic depth is used if the config gives no rate."""
 HIGHEST_DROP_PATH = 0.2
-"""Upper limit for a config's stochastic depth rate, which is meant for training from scratch."""
+"""Maximum drop-path rate; configs give higher rates for training from scratch."""
 FRAMES, SIDE = 8, 224
-"""Size of the clip where a config does not say it."""
+"""Default clip length in frames and side in px, for configs that do not give them."""
 _RECOGNISERS = {"Recognizer2D": True, "Recognizer3D": False, "RecognizerOmni": False}
-"""Types of recognisers that take RGB frames, and whether the backbone sees single images."""
+"""Types of recognisers for RGB frames, and whether their backbones take single images."""
 _FIXED = ("TANet", "TimeSformer", "MViT", "UniFormerV2", "VisionTransformer", "C3D")
-"""Classes that were trained for one number of frames and have parameters for it, or that see the
-whole video in their frames."""
+"""Classes whose parameters depend on the number of frames, or whose frames cover a whole video."""
 _ELSEWHERE = {"timm": "timm", "torchvision": "timm"}
 _BUILD_ERRORS = (KeyError, TypeError, ValueError, AssertionError, AttributeError, RuntimeError)
 
 
 @BACKBONES.register_family("mmaction2")
 def spec(name: str) -> BackboneSpec:
-    """Return the spec of a model of mmaction2.
+    """Return the spec of an mmaction2 model.
 
     Raises:
-        ConfigError: there is no such model, or this installation cannot build it.
+        ConfigError: the model does not exist, or this installation cannot build it.
     """
     found = find_model(name)
     config = read_config(found.config)
@@ -84,10 +83,10 @@ def spec(name: str) -> BackboneSpec:
 
 
 def _model_part(found: ZooModel, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the value `model` of a config.
+    """Return the `model` entry of a config.
 
     Raises:
-        ConfigError: it is not a recogniser of RGB frames.
+        ConfigError: the model is not a recogniser for RGB frames.
     """
     model = config.get("model")
     kind = model.get("type") if isinstance(model, Mapping) else None
@@ -100,7 +99,7 @@ def _model_part(found: ZooModel, config: Mapping[str, Any]) -> Mapping[str, Any]
 
 
 def _refuse_unavailable(name: str, kind: str) -> None:
-    """Raise ConfigError if the class of a backbone cannot be used in this installation."""
+    """Raise ConfigError if this installation does not support the class of a backbone."""
     library, dot, model = kind.partition(".")
     if dot and library in _ELSEWHERE:
         raise ConfigError(
@@ -136,7 +135,7 @@ def _cost(name: str, arguments: Mapping[str, Any], frames: int, side: int):
 
 
 def _sampling(config: Mapping[str, Any], entry: Mapping[str, Any], sees_images: bool) -> Sampling:
-    """Return how frames are sampled; if the config does not say, use the backbone's clip length."""
+    """Return how frames are sampled; by default, use the clip length of the backbone."""
     sampling = sampling_of(config, sees_images=sees_images)
     if sampling.frames is not None:
         return sampling
@@ -145,13 +144,13 @@ def _sampling(config: Mapping[str, Any], entry: Mapping[str, Any], sees_images: 
 
 
 def _resolution(found: ZooModel, config: Mapping[str, Any], entry: Mapping[str, Any]) -> int:
-    """Return the side in px for which a model was trained."""
+    """Return the side in px of the input with which a model was trained."""
     built_for = next((entry[key] for key in SIDE_KEYS if key in entry), None)
     return built_for or crop_of(config) or found.resolution or test_crop_of(config) or SIDE
 
 
 def _takes_one_number(entry: Mapping[str, Any], sees_images: bool) -> bool:
-    """Return whether a model needs its own number of frames."""
+    """Return whether a model only works with a fixed number of frames."""
     kind = entry["type"]
     if kind in _FIXED or kind == "ResNet3dSlowFast":
         return True
@@ -168,10 +167,10 @@ def _drop_path(entry: Mapping[str, Any], parameters_millions: float) -> float:
 
 
 def _normalisation(found: ZooModel, model: Mapping[str, Any]) -> tuple[tuple, tuple]:
-    """Return the mean and the standard deviation of pixels from 0 to 255.
+    """Return the mean and standard deviation of the pixel values (0 to 255) for normalisation.
 
     Raises:
-        ConfigError: the config does not have three of each.
+        ConfigError: the config does not give both values for each of the three colours.
     """
     preprocessor = model.get("data_preprocessor") or {}
     values = [tuple(map(float, preprocessor.get(key) or ())) for key in ("mean", "std")]

@@ -1,4 +1,4 @@
-"""Position embeddings of one clip size for another.
+"""Resize position embeddings to another clip size.
 
 Shape letters: L positions, C channels.
 """
@@ -9,13 +9,13 @@ from torch.nn.functional import interpolate
 
 
 def resized_grid(published: Tensor, wanted: Tensor, *, dims: int = 2, prefix: int = 0) -> Tensor:
-    """Return positions (..., L, C) of a line or a square grid, interpolated to another size.
+    """Interpolate position embeddings (..., L, C) of a line or a square grid to another size.
 
     Args:
-        published: the positions of the published size.
-        wanted: positions of the size that is wanted; only their shape matters.
-        dims: 1 for positions in time (linear), 2 for a square grid (bicubic).
-        prefix: number of leading positions outside of the grid, which are kept.
+        published: position embeddings of the published model.
+        wanted: tensor whose shape the result will have; the values are ignored.
+        dims: 1 for time steps (linear interpolation), 2 for a square grid (bicubic interpolation).
+        prefix: number of leading embeddings outside the grid, such as a class token's, to keep.
     """
     if published.shape == wanted.shape:
         return published

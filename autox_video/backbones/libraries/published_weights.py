@@ -1,4 +1,4 @@
-"""Where the libraries say that the weights of a backbone are, for names that no table lists."""
+"""Find the weights that a library publishes for a backbone missing from our own table."""
 
 import importlib.util
 import re
@@ -12,15 +12,15 @@ from autox_video.backbones.weights.known_weights import KnownFile
 from autox_video.config.choices import BACKBONES
 
 UNKNOWN = "unknown"
-"""What stands for a licence that the library does not name."""
+"""Placeholder for a licence that the library does not state."""
 
 _NONCOMMERCIAL = re.compile(r"\bnc\b|non-?commercial|research-only|^apple-", re.IGNORECASE)
 
 
 def published_file(backbone: str) -> KnownFile | None:
-    """Return the file of weights that a library publishes for its backbone; None if there is none.
+    """Return the weight file that a library publishes for a backbone; None if there is none.
 
-    For the Hugging Face hub, the licence is asked for, if there is a network.
+    For a file on the Hugging Face hub, the licence is looked up online if possible.
 
     Args:
         backbone: name of a backbone, such as "timm:resnet18".
@@ -34,7 +34,7 @@ def published_file(backbone: str) -> KnownFile | None:
 
 
 def excludes_commerce(licence: str) -> bool:
-    """Return whether the name of a licence says that it excludes commercial use."""
+    """Return whether a licence excludes commercial use, judging by its name."""
     return _NONCOMMERCIAL.search(licence.replace("_", "-")) is not None
 
 
@@ -80,9 +80,9 @@ def _of_mmaction2(backbone: str, name: str) -> KnownFile | None:
 
 
 def _of_hub(backbone: str, name: str) -> KnownFile | None:
-    """Return the file in a local folder or the cache, or the one that the hub lists.
+    """Return the weight file in a local folder, in the cache or on the hub, in this order.
 
-    It is of the same commit as the description in the cache, if there is one.
+    If the cache contains a description of the model, the weights come from the same commit.
     """
     if is_folder(name):
         path = weights_in(name)

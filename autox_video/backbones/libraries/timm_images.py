@@ -1,4 +1,4 @@
-"""The family `timm:NAME`: every image model of timm, applied to the frames of a clip.
+"""The backbone family `timm:NAME`: all image models in timm, applied to the frames of a clip.
 
 Shape letters: N images, L tokens, C channels, H' and W' rows and columns of the feature map.
 """
@@ -22,23 +22,23 @@ from autox_video.core.errors import ConfigError
 
 FRAMES = 8
 LARGE_MILLIONS = 20
-"""Number of parameters from which dropout and stochastic depth are used."""
+"""Millions of parameters above which dropout and stochastic depth are used."""
 _MERGED = ("token", "map", "")
-"""Values of `global_pool` for which the head does not use the mean of the patch tokens."""
+"""Values of `global_pool` with which the head does not average the patch tokens."""
 
 
 @MODELS.register_module()
 class TimmImages(FrameBackbone):
-    """An image model of timm as a backbone for clips.
+    """A backbone that applies a timm image model to each frame of a clip.
 
-    If the model's own head uses more than the mean of the feature map, such as a class token, its
-    output (before the classifier) is appended to the channels at every position.
+    If the model's own head uses more than the mean of the feature map, such as a class token, the
+    head's output before the classifier is appended to the channels at every position.
 
     Args:
-        name: the model's name in timm, with or without a tag.
-        side: height and width of the input in px, for models that are built for a fixed size.
-        frames: ignored, since each frame is seen by itself.
-        drop_path_rate: rate of stochastic depth, for models that have it.
+        name: name of the model in timm, with or without a tag.
+        side: height and width of the input in px, for models with a fixed input size.
+        frames: ignored, since each frame is processed separately.
+        drop_path_rate: drop-path rate, for models with stochastic depth.
         options: see LibraryBackbone.
     """
 
@@ -64,7 +64,7 @@ class TimmImages(FrameBackbone):
         return torch.cat([maps, pooled[..., None, None].expand(-1, -1, *maps.shape[2:])], 1)
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return the tensors of a published file by timm's names, without the classifier."""
+        """Return the tensors of a published file under timm's names, without the classifier."""
         if "_conv_stem.weight" in state:
             state = _from_efficientnet_pytorch(self.net, state)
         heads = self.net.pretrained_cfg.get("classifier") or ()
@@ -73,7 +73,7 @@ class TimmImages(FrameBackbone):
 
 
 def _create(name: str, side: int | None, drop_path_rate: float) -> nn.Module:
-    """Return the model without weights and without a classifier."""
+    """Return the model without pretrained weights and without a classifier."""
     keys: dict[str, Any] = {"pretrained": False, "num_classes": 0}
     if drop_path_rate:
         keys["drop_path_rate"] = drop_path_rate
@@ -91,7 +91,7 @@ def _input_size(name: str) -> int:
 
 
 def _as_map(net: nn.Module, found: Tensor, images: Tensor) -> Tensor:
-    """Return a feature map (N, C, H', W') in any of timm's output formats."""
+    """Convert an output in any of timm's formats to a feature map (N, C, H', W')."""
     if found.dim() == 3:
         tokens = found[:, getattr(net, "num_prefix_tokens", 0) :]
         patch = net.patch_embed.patch_size
@@ -105,7 +105,7 @@ def _as_map(net: nn.Module, found: Tensor, images: Tensor) -> Tensor:
 
 
 def _head_does_more(net: nn.Module) -> bool:
-    """Return whether the head does more than averaging the feature map."""
+    """Return whether the head does more than average the feature map."""
     head = getattr(net, "head", None)
     layers = [getattr(net, "fc_norm", None), getattr(net, "attn_pool", None)]
     layers += [getattr(head, name, None) for name in ("norm", "pre_logits", "flatten_norm")]
@@ -115,9 +115,9 @@ def _head_does_more(net: nn.Module) -> bool:
 
 
 def _from_efficientnet_pytorch(net: nn.Module, state: Mapping[str, Tensor]) -> State:
-    """Return a file of the package EfficientNet-PyTorch by timm's names.
+    """Rename the tensors of a file from the package EfficientNet-PyTorch to timm's names.
 
-    The names differ, but the order of the tensors is the same.
+    The package and timm use different names but the same order of tensors.
     """
     pairs = zip(net.state_dict().items(), state.items(), strict=False)
     return {ours: tensor for (ours, _), (_, tensor) in pairs}
@@ -125,10 +125,10 @@ def _from_efficientnet_pytorch(net: nn.Module, state: Mapping[str, Tensor]) -> S
 
 @BACKBONES.register_family("timm")
 def spec(name: str) -> BackboneSpec:
-    """Return the spec of a model of timm.
+    """Return the spec of a timm model.
 
     Raises:
-        ConfigError: timm has no such model, or it is not an image model.
+        ConfigError: timm has no image model with this name.
     """
     if not timm.is_model(name):
         similar = difflib.get_close_matches(name, timm.list_models(), n=3)

@@ -1,7 +1,7 @@
-"""The family `torchvision:NAME`: the video models of torchvision.
+"""The backbone family `torchvision:NAME`: the video models in torchvision.
 
-Shape letters: B clips, L tokens, C channels; T, H, W frames and pixels of a clip; T', H', W' the
-size of the feature map.
+Shape letters: B clips, L tokens, C channels, T frames, H and W height and width, T', H' and W' time
+steps, rows and columns of the feature map.
 """
 
 import difflib
@@ -26,7 +26,7 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
 
 LARGE_MILLIONS = 20
-"""Number of parameters from which dropout is used before the head."""
+"""Millions of parameters above which dropout is used before the head."""
 _HEADS = ("fc", "classifier", "head")
 """Names of the classification head in torchvision's video models."""
 _SPATIAL, _TEMPORAL = "pos_encoding.spatial_pos", "pos_encoding.temporal_pos"
@@ -34,16 +34,16 @@ _SPATIAL, _TEMPORAL = "pos_encoding.spatial_pos", "pos_encoding.temporal_pos"
 
 @MODELS.register_module()
 class TorchvisionVideos(LibraryBackbone):
-    """A video model of torchvision, up to the pooling before its head.
+    """A torchvision video model without the final pooling and the head.
 
-    MViT's own head only uses the class token, which is therefore appended to the channels at every
-    position.
+    MViT's own head uses only the class token, so the class token is appended to the channels at
+    every position.
 
     Args:
-        name: the model's name in torchvision.
-        side: height and width of the input in px, used by MViT only.
-        frames: number of frames, used by MViT only.
-        drop_path_rate: stochastic depth rate of the last block, for models that have it.
+        name: name of the model in torchvision.
+        side: height and width of the input in px, used only by MViT.
+        frames: number of frames, used only by MViT.
+        drop_path_rate: drop-path rate of the last block, for models with stochastic depth.
         options: see LibraryBackbone.
     """
 
@@ -70,7 +70,7 @@ class TorchvisionVideos(LibraryBackbone):
         return _FEATURES[type(self.net)](self.net, x)
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return a published file's tensors, without the head; MViT's positions are resized."""
+        """Return a file's tensors without the head, with MViT's position embeddings resized."""
         heads = tuple(f"{head}." for head in _HEADS)
         own = {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
         if _SPATIAL in own and isinstance(self.net, video.MViT):
@@ -115,16 +115,17 @@ _FEATURES = {
 
 
 def _set_drop_path(net: nn.Module, rate: float) -> None:
-    """Let the stochastic depth rate rise linearly from 0 to `rate`, as torchvision does."""
+    """Set drop-path rates that rise linearly from 0 to `rate`, as in torchvision."""
     drops = [module for module in net.modules() if isinstance(module, StochasticDepth)]
     for number, module in enumerate(drops):
         module.p = rate * number / (len(drops) - 1)
 
 
 def _resize(net: video.MViT, frames: int | None, side: int | None) -> None:
-    """Give MViT the positions of another input size, which its builders in torchvision cannot.
+    """Replace MViT's position embeddings to fit another input size.
 
-    MViTv2's relative positions are left as they are, since its forward pass interpolates them.
+    torchvision's builders do not support other input sizes. The relative positions of MViTv2 stay
+    unchanged, since the forward pass interpolates them.
     """
     old = net.pos_encoding
     time, rows, columns = old.temporal_size, *old.spatial_size
@@ -142,9 +143,9 @@ def _resize(net: video.MViT, frames: int | None, side: int | None) -> None:
 
 @BACKBONES.register_family("torchvision")
 def spec(name: str) -> BackboneSpec:
-    """Return the spec of a video model of torchvision.
+    """Return the spec of a torchvision video model.
 
-    The size of a clip, its frame rate and the normalisation are those of the model's weights.
+    The clip size, frame rate and normalisation are the values published with the weights.
 
     Raises:
         ConfigError: torchvision has no such video model.
@@ -172,7 +173,7 @@ def spec(name: str) -> BackboneSpec:
 
 
 def _weights(name: str) -> WeightsEnum:
-    """Return a model's weights, which describe its input.
+    """Return torchvision's description of a model's weights, which includes the input format.
 
     Raises:
         ConfigError: torchvision has no such video model.
@@ -189,7 +190,7 @@ def _weights(name: str) -> WeightsEnum:
 
 
 def _sampling(published: WeightsEnum) -> tuple[float, int]:
-    """Return the frames per second and the number of frames for which accuracies are given."""
+    """Return the frame rate and the number of frames used for the published accuracy."""
     described = published.meta["_docs"]
     rate = re.search(r"frame_rate=([0-9.]+)", described)
     frames = re.search(r"clip_len=([0-9]+)", described)

@@ -1,7 +1,7 @@
-"""The family `hf:NAME`: video models and image encoders of transformers.
+"""The backbone family `hf:NAME`: video models and image encoders from transformers.
 
-NAME is ORG/NAME or ORG/NAME@REVISION on the Hugging Face hub, or a folder that `save_pretrained`
-has written. Code from the hub is never run.
+NAME is ORG/NAME or ORG/NAME@REVISION on the Hugging Face hub, or a folder written by
+`save_pretrained`. Code from the hub is never executed.
 """
 
 import json
@@ -41,34 +41,34 @@ from autox_video.core.errors import ConfigError
 
 FRAMES = 8
 LARGE_MILLIONS = 20
-"""Number of parameters from which dropout and stochastic depth are used."""
+"""Millions of parameters above which dropout and stochastic depth are used."""
 PROBED_FRAMES = 16
-"""Number of frames for V-JEPA 2 without a head, which takes any even number. Its authors use 16 for
-Kinetics (Assran et al. 2025), a quarter of the frames in pretraining."""
+"""Maximum number of frames for V-JEPA 2 without a head, which accepts any even number of frames.
+The authors use 16 frames for Kinetics (Assran et al. 2025) and 64 frames for pretraining."""
 _COLOURS = ((0, 0, 0), (255, 255, 255), (255, 0, 0))
 _PX = 64
 _NOT_NEEDED = ("id2label", "label2id", "task_specific_params", "_name_or_path")
-"""Entries of a config that can be long and say nothing about the network."""
+"""Config entries to leave out, which can be long and do not affect the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """How a published model's own processor prepares frames."""
+    """How a published model's own processor resizes and normalises frames."""
 
     mean: tuple[float, float, float]
     """Mean of the red, green and blue pixel values (0 to 255)."""
     std: tuple[float, float, float]
     """Standard deviation of the red, green and blue pixel values (0 to 255)."""
     side: int
-    """Height and width of the prepared frames in px."""
+    """Height and width of the processed frames in px."""
 
 
 def spec_of(published: Mapping[str, Any]) -> BackboneSpec:
-    """Return the spec of a model from the values that a run record keeps of it.
+    """Return the spec of a model from the values stored in a run record.
 
     Args:
-        published: `config`, the needed content of config.json; `mean`, `std` and `side`, see
-            Preparation; `revision`, the SHA of the commit on the hub, None for a local folder.
+        published: the values `config` (the required content of config.json), `mean`, `std` and
+            `side` (see Preparation), and `revision` (commit SHA, or None for a local folder).
     """
     values = dict(published["config"])
     config = config_from(values)
@@ -96,10 +96,10 @@ def spec_of(published: Mapping[str, Any]) -> BackboneSpec:
 
 @BACKBONES.register_family("hf", restore=spec_of)
 def spec(name: str) -> BackboneSpec:
-    """Return the spec of a model of transformers.
+    """Return the spec of a transformers model.
 
     Raises:
-        ConfigError: there is no such model, it cannot be fetched, or it is not supported.
+        ConfigError: the model does not exist, cannot be fetched, or is not supported.
     """
     model = find_model(name)
     with quiet():
@@ -110,10 +110,10 @@ def spec(name: str) -> BackboneSpec:
 
 
 def _supported(name: str, values: Mapping[str, Any]) -> PreTrainedConfig:
-    """Return a config of a supported type; of models for images and text, the image encoder's.
+    """Return a model's config; for models with a text encoder, only the vision config.
 
     Raises:
-        ConfigError: the type is not supported, or the config is damaged.
+        ConfigError: the model type is not supported, or the config is invalid.
     """
     kind, architectures = values.get("model_type"), values.get("architectures") or ("",)
     if kind == "timm_wrapper" or (kind is None and "architecture" in values):
@@ -148,14 +148,14 @@ def _choose_another() -> str:
 
 
 def _values_of(config: PreTrainedConfig) -> dict[str, Any]:
-    """Return the plain values of a config, without those that say nothing about the network."""
+    """Return the plain values of a config, without entries that do not affect the network."""
     values = config.to_diff_dict()
     values["model_type"], values["architectures"] = config.model_type, config.architectures
     return {n: v for n, v in values.items() if n not in _NOT_NEEDED}
 
 
 def _frames(config: PreTrainedConfig) -> int:
-    """Return the number of frames to use."""
+    """Return the number of frames in a clip for training and inference."""
     frames = native_frames(config)
     (architecture, *_) = config.architectures or ("",)
     if config.model_type == "vjepa2" and not architecture.endswith(VIDEO_HEAD):
@@ -164,10 +164,10 @@ def _frames(config: PreTrainedConfig) -> int:
 
 
 def _preparation(model: HubModel, *, is_video: bool) -> Preparation:
-    """Return how the model's own processor prepares frames, by giving it frames of one colour.
+    """Find out how the model's processor prepares frames by processing frames of a single colour.
 
     Raises:
-        ConfigError: there is no processor, or it does more than scale the pixel values.
+        ConfigError: the model has no processor, or the processor does more than scale pixel values.
     """
     about = f"backbone: hf:{model.name}"
     if not any((model.folder / each).is_file() for each in PREPROCESSORS):
@@ -194,7 +194,7 @@ def _preparation(model: HubModel, *, is_video: bool) -> Preparation:
 
 
 def _prepared(processor: Any, colour: tuple[int, int, int]) -> Tensor:
-    """Return a frame of one colour as the processor prepares it, of shape (3, H, W)."""
+    """Return the processor's output (3, H, W) for a frame of a single colour."""
     frame = torch.tensor(colour, dtype=torch.uint8)[:, None, None].expand(-1, _PX, _PX)
     if isinstance(processor, BaseVideoProcessor):
         output = processor([frame[None]], do_sample_frames=False, return_tensors="pt")

@@ -1,7 +1,7 @@
-"""Networks of transformers as backbones: video models, and image encoders applied to frames.
+"""Backbones that wrap video models and image encoders from transformers.
 
-Shape letters: B clips, T frames, H and W height and width, N images, L tokens, C channels; T', H'
-and W' are the size of the feature map.
+Shape letters: B clips, T frames, H and W height and width, N images, L tokens, C channels, T', H'
+and W' time steps, rows and columns of the feature map.
 """
 
 import inspect
@@ -33,7 +33,7 @@ from autox_video.backbones.libraries.library_backbone import (
 from autox_video.core.errors import CheckpointError
 
 VIDEO_HEAD = "ForVideoClassification"
-"""How the class names of video models with a classification head end."""
+"""Suffix of the class names of video models with a classification head."""
 IMAGE_MODELS = (
     *("aimv2_vision_model", "beit", "bit", "clip_vision_model", "convnext", "convnextv2"),
     *("data2vec-vision", "deit", "dinov2", "dinov2_with_registers", "dinov3_convnext"),
@@ -42,17 +42,17 @@ IMAGE_MODELS = (
     *("segformer", "siglip_vision_model", "swiftformer", "swin", "swinv2", "tipsv2_vision_model"),
     *("vit", "vit_msn"),
 )
-"""Supported types of image encoders."""
+"""Model types of the supported image encoders."""
 VIDEO_MODELS = ("timesformer", "videomae", "videoprism_vision_model", "vivit", "vjepa2")
-"""Supported types of video models."""
+"""Model types of the supported video models."""
 _POOLS = ("aimv2_vision_model", "convnext", "convnextv2", "siglip_vision_model")
-"""Types without a class token whose pooled output is more than the mean of the feature map."""
+"""Types without a class token whose pooled output is not just the mean of the feature map."""
 _TOWER = "video_model."
-"""Prefix of the video model's tensors in a file of VideoPrism with a text model."""
+"""Prefix of the video model's tensors in VideoPrism files that also contain a text model."""
 
 
 def config_from(record: Mapping[str, Any]) -> PreTrainedConfig:
-    """Return a config of transformers from the plain values of a config.json.
+    """Return a transformers config with the plain values from a config.json.
 
     Raises:
         ValueError: a value is invalid.
@@ -65,23 +65,23 @@ def config_from(record: Mapping[str, Any]) -> PreTrainedConfig:
 
 
 class _TransformersBackbone(LibraryBackbone):
-    """What backbones of transformers share.
+    """Base class of the backbones from transformers.
 
     Attributes:
-        published: the config as published, from which the published weights are loaded.
+        published: unchanged config of the published model, used to load the published weights.
     """
 
     published: PreTrainedConfig
     _keys: Mapping[str, Any]
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return the tensors of a published file by the names in the network.
+        """Return the tensors of a published file under the network's tensor names.
 
-        The library's own loader renames and converts them, so that files of earlier versions of
-        the library can be read too.
+        The library's own loader renames and converts the tensors, so files from earlier versions
+        of the library can be read too.
 
         Raises:
-            CheckpointError: the library cannot convert the file.
+            CheckpointError: the library cannot convert the tensors.
         """
         tower = {n.removeprefix(_TOWER): t for n, t in state.items() if n.startswith(_TOWER)}
         with quiet():
@@ -106,16 +106,16 @@ class _TransformersBackbone(LibraryBackbone):
 
 @MODELS.register_module()
 class TransformersImages(FrameBackbone, _TransformersBackbone):
-    """An image encoder of transformers as a backbone for clips.
+    """A backbone that applies an image encoder from transformers to each frame of a clip.
 
     The class token or the pooled output, if the encoder has one, is appended to the channels at
     every position.
 
     Args:
         config: the content of the model's config.json.
-        side: ignored, since the encoders take images of any size.
-        frames: ignored, since each frame is seen by itself.
-        drop_path_rate: rate of stochastic depth, for models that have it.
+        side: ignored, since the encoders accept images of any size.
+        frames: ignored, since each frame is processed separately.
+        drop_path_rate: drop-path rate, for models with stochastic depth.
         options: see LibraryBackbone.
     """
 
@@ -149,7 +149,7 @@ class TransformersImages(FrameBackbone, _TransformersBackbone):
     def _as_map(self, tokens: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the patch tokens as a map (N, C, H', W'), and the class token (N, C) if any.
 
-        Class and register tokens come first.
+        Class and register tokens precede the patch tokens.
         """
         patch, length = getattr(self.published, "patch_size", None), tokens.shape[1]
         side = images.shape[-1] // patch if isinstance(patch, int) else length
@@ -162,17 +162,17 @@ class TransformersImages(FrameBackbone, _TransformersBackbone):
 
 @MODELS.register_module()
 class TransformersVideos(_TransformersBackbone):
-    """A video model of transformers as a backbone.
+    """A backbone that wraps a video model from transformers.
 
-    What the model's own head makes of the tokens, such as a class token or an attentive pooling,
-    is appended to the channels at every position, if the published model has such a head. The
-    predictor of V-JEPA 2 is left out.
+    If the published model has a head that pools the tokens, for example by attention, the pooled
+    features are appended to the channels at every position. The same applies to a class token.
+    V-JEPA 2 is used without its predictor.
 
     Args:
         config: the content of the model's config.json.
-        side: height and width of the input in px; those of the published model by default.
-        frames: number of frames; that of the published model by default.
-        drop_path_rate: rate of stochastic depth, for models that have it.
+        side: height and width of the input in px; None for the published model's size.
+        frames: number of frames; None for the published model's number.
+        drop_path_rate: drop-path rate, for models with stochastic depth.
         options: see LibraryBackbone.
     """
 
@@ -226,7 +226,7 @@ class TransformersVideos(_TransformersBackbone):
         return tokens, _POOLED[self.kind](self.net, tokens) if has_head else None
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return the tensors of a published file by the names in the network.
+        """Return the tensors of a published file under the network's tensor names.
 
         Position embeddings are interpolated to the size of the input.
         """
@@ -247,11 +247,11 @@ _POOLED: Mapping[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "vjepa2": lambda net, tokens: net.pooler(tokens),
     "videoprism_vision_model": lambda net, tokens: net.head_layernorm(net.head(tokens)[0]),
 }
-"""For each type of model, what its own head does before the classifier."""
+"""For each model type, the pooling in the model's own head before the classifier."""
 
 
 def native_frames(config: PreTrainedConfig) -> int:
-    """Return the number of frames in a clip of the published model."""
+    """Return the number of frames in an input clip of the published model."""
     return config.frames_per_clip if config.model_type == "vjepa2" else config.num_frames
 
 
@@ -290,7 +290,7 @@ def _class_of(mapping: Any, config: PreTrainedConfig) -> type[PreTrainedModel]:
 
 
 def _video_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
-    """Return the class of the published model; one without a head if it has another head."""
+    """Return the class of the published model, or the headless class if the head is unsupported."""
     (architecture, *_) = config.architectures or ("",)
     if architecture == VideoPrismVideoModel.__name__:
         return VideoPrismVideoModel
@@ -299,13 +299,13 @@ def _video_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
 
 
 def _without_pooler(network: type[PreTrainedModel]) -> dict[str, bool]:
-    """Return the argument that leaves out a pooling layer, which most files have no weights of."""
+    """Return the argument that omits a pooling layer, since most files have no weights for it."""
     takes = "add_pooling_layer" in inspect.signature(network.__init__).parameters
     return {"add_pooling_layer": False} if takes else {}
 
 
 def _without_head(net: PreTrainedModel) -> PreTrainedModel:
-    """Remove the classifier, and the predictor of V-JEPA 2; keep VideoMAE's table on the device."""
+    """Remove the classifier and the predictor; turn VideoMAE's fixed positions into a buffer."""
     if hasattr(net, "classifier"):
         net.classifier = nn.Identity()
     if hasattr(net.base_model, "predictor"):
@@ -319,7 +319,7 @@ def _without_head(net: PreTrainedModel) -> PreTrainedModel:
 
 
 def _without_unused(net: PreTrainedModel) -> PreTrainedModel:
-    """Do not train the token for masked patches, which no output depends on."""
+    """Freeze the token for masked patches, which does not affect the output."""
     for name, parameter in net.named_parameters():
         if name.endswith("mask_token"):
             parameter.requires_grad_(False)
@@ -327,14 +327,14 @@ def _without_unused(net: PreTrainedModel) -> PreTrainedModel:
 
 
 def _appended(maps: Tensor, pooled: Tensor) -> Tensor:
-    """Append pooled features (N, C) or (N, 1, C) to the channels of a map at every position."""
+    """Append pooled features (N, C) or (N, 1, C) to a feature map's channels at all positions."""
     places = maps.shape[2:]
     pooled = pooled.reshape(len(pooled), -1, *(1 for _ in places))
     return torch.cat([maps, pooled.expand(-1, -1, *places)], 1)
 
 
 def _resized(name: str, table: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tensor:
-    """Interpolate position embeddings (1, L, C), of which the first may be a class token's."""
+    """Interpolate position embeddings (1, L, C), keeping the embedding of the class token."""
     if name.endswith("time_embeddings"):
         old, new = old[:1], new[:1]
     elif table.shape[1] - 1 == math.prod(old[1:]):
