@@ -10,7 +10,7 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSpec:
-    """The properties of a backbone that are needed for planning, building configs and loading weights.
+    """The properties of a backbone, for planning, building configs and loading weights.
 
     The backbone class is a torch module registered in mmaction2's MODELS. Its constructor takes the
     arguments `drop_path_rate`, `with_cp` (activation checkpointing), `precision` ("float32",

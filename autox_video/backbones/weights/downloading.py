@@ -1,4 +1,4 @@
-"""Download one file by HTTP: resumable, checked and atomic, by one process at a time."""
+"""Download a file over HTTP, with resuming, a checksum test and a lock between processes."""
 
 import http.client
 import math
@@ -21,13 +21,13 @@ from autox_video.core.files import atomic_write
 from autox_video.core.files import sha256 as sha256_of
 
 SILENCE_SEC = 30.0
-"""Time without a byte after which a connection counts as broken, in seconds."""
+"""Time in seconds without any received data after which a connection counts as broken."""
 
 WAITS_SEC = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Waits before each new attempt after a connection broke without bringing anything."""
+"""Waiting times in seconds between successive attempts that receive no data."""
 
 SPARE_BYTES = 64 << 20
-"""Disk space that has to stay free."""
+"""Disk space that must remain free after the download, in bytes."""
 
 _BLOCK = 1 << 20
 _AGAIN = (408, 429, 500, 502, 503, 504)
@@ -39,13 +39,13 @@ class Download:
 
     address: str
     target: Path
-    """Where the file goes. A partial file is kept beside it until the download is complete."""
+    """Path of the downloaded file; a partial file is kept in the same folder until completion."""
     label: str
     """Name of the file in messages."""
     sha256: str = ""
-    """SHA-256 in hexadecimal, or the first digits of it; empty if unknown."""
+    """Hexadecimal SHA-256 digest or its first digits; empty if unknown."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Additional headers, such as a token, which another server does not get in a redirect."""
+    """Additional request headers, such as a token; not sent to other servers after a redirect."""
 
     @property
     def partial(self) -> Path:
@@ -54,27 +54,27 @@ class Download:
 
     @property
     def validator(self) -> Path:
-        """Path of a file with the entity tag or the date of the partial file."""
+        """Path of the file that stores the partial file's entity tag or modification date."""
         return self.target.with_name(f".{self.target.name}.tag")
 
 
 class _Torn(Exception):  # noqa: N818 (never leaves this module)
-    """The connection broke; the message says how."""
+    """Raised when a connection breaks; the message gives the reason."""
 
 
 def download(wanted: Download, seconds: float | None = None) -> None:
-    """Download a file, unless it is there.
+    """Download a file, unless the target already exists.
 
-    A partial file of an earlier call is continued. Other processes that want the same file wait,
-    and then find it.
+    A partial file from an earlier call is completed. If another process is downloading the same
+    file, this function waits for that process to finish.
 
     Args:
         wanted: the file.
-        seconds: time limit; what has arrived by then is kept for the next call.
+        seconds: time limit; a partial file is kept for the next call.
 
     Raises:
-        FetchError: the server has no such file, the connection keeps breaking, the content has
-            another SHA-256, or the time is over.
+        FetchError: the server does not have the file, the connection breaks repeatedly, the
+            SHA-256 does not match, or the time limit is exceeded.
         ResourceError: the folder is not writable, or the disk is full.
     """
     end = math.inf if seconds is None else time.monotonic() + seconds
@@ -105,7 +105,7 @@ def _download_checked(wanted: Download, end: float) -> None:
 
 
 def _download_all(wanted: Download, end: float) -> None:
-    """Continue the partial file until it is complete, over several connections if they break."""
+    """Complete the partial file, reconnecting whenever a connection breaks."""
     failures = 0
     while True:
         before = _size(wanted.partial)
@@ -125,7 +125,7 @@ def _download_all(wanted: Download, end: float) -> None:
 
 
 def _download_rest(wanted: Download, end: float) -> None:
-    """Append what is missing of the partial file, over one connection."""
+    """Append the missing bytes to the partial file, over a single connection."""
     have = _size(wanted.partial)
     tag = _read(wanted.validator)
     if have and not (tag or wanted.sha256):
@@ -174,11 +174,11 @@ def _copy(
 def _connection(
     wanted: Download, have: int, tag: str, end: float
 ) -> Iterator[http.client.HTTPResponse | None]:
-    """Yield the response with the content from byte `have` on, or all; None if nothing is missing.
+    """Yield a response with the bytes from `have` on or the whole file; None if already complete.
 
     Raises:
-        FetchError: the server refuses.
-        _Torn: there is no connection, or the server is overloaded.
+        FetchError: the server refuses the request.
+        _Torn: the server cannot be reached or is overloaded.
     """
     headers = {"User-Agent": "autox-video", "Accept-Encoding": "identity"}
     if have:
@@ -213,7 +213,7 @@ def _connection(
 
 @contextmanager
 def _only_process(wanted: Download, end: float) -> Iterator[None]:
-    """Hold the lock of a file, waiting for another process that downloads it."""
+    """Hold a file's download lock, after waiting for any other process that holds the lock."""
     folder = wanted.target.parent / ".locks"
     folder.mkdir(exist_ok=True)
     lock = FileLock(folder / f"{wanted.target.name}.lock")
@@ -264,7 +264,7 @@ def _refuse_late(wanted: Download, end: float) -> None:
 
 
 def _tag_of(headers: http.client.HTTPMessage) -> str:
-    """Return what identifies this content for `If-Range`; empty if the server gives nothing."""
+    """Return the value for an `If-Range` header; empty if the server sent no suitable header."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 

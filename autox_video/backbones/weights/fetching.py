@@ -26,32 +26,32 @@ from autox_video.core.files import atomic_write, user_cache
 from autox_video.video.files import remote
 
 CONNECT_SEC = 4.0
-"""Time limit for a connection to a server, in seconds, with the look-up of its name."""
+"""Time limit for resolving a server's name and connecting to the server, in seconds."""
 
 ASK_AGAIN_SEC = 30.0
-"""Time for which a server counts as not there after a connection failed, in seconds."""
+"""Time in seconds for which a server counts as unreachable after a failed connection."""
 
 _Door = tuple[str, int]
 _shut: dict[_Door, float] = {}
-"""When a connection to a host and port failed."""
+"""Time of the last failed connection to each host and port."""
 
 _PORTS = {"http": 80, "https": 443}
 
 
 class NoNetworkError(FetchError):
-    """No connection to the server of a file, or the environment forbids it."""
+    """Raised if a file's server cannot be reached or the environment forbids network access."""
 
 
 def fetch(known: KnownFile, folders: Sequence[Path] = (), seconds: float | None = None) -> Path:
-    """Return the path of a known file, downloading it if it is not on this machine.
+    """Return the path of a known file, downloading the file if there is no local copy.
 
     Args:
-        known: the file.
-        folders: folders that may have the file, besides the caches.
-        seconds: time limit of the download; what has arrived by then is kept.
+        known: the known weight file.
+        folders: folders to search for the file, in addition to the caches.
+        seconds: time limit of the download; a partial file is kept for the next call.
 
     Raises:
-        NoNetworkError: there is no connection, or HF_HUB_OFFLINE is set.
+        NoNetworkError: the server cannot be reached, or HF_HUB_OFFLINE is set.
         FetchError: the file cannot be downloaded, or its SHA-256 is wrong.
         ResourceError: the cache is not writable, or the disk is full.
     """
@@ -78,16 +78,16 @@ def fetch(known: KnownFile, folders: Sequence[Path] = (), seconds: float | None 
 
 
 def fetch_address(address: str) -> Path:
-    """Return the path of the file at an address, downloading it once.
+    """Return the path of the file from an address, downloading the file if it is not cached.
 
     Args:
         address: an address such as https://host/net.pth, hf://ORG/NAME/FILE or s3://bucket/net.pth.
 
     Raises:
-        NoNetworkError: there is no connection, or HF_HUB_OFFLINE is set.
-        FetchError: the address is of another form, or the file cannot be downloaded.
+        NoNetworkError: the server cannot be reached, or HF_HUB_OFFLINE is set.
+        FetchError: the address is not supported, or the file cannot be downloaded.
         ResourceError: the cache is not writable, or the disk is full.
-        InstallError: the package for this kind of address is missing.
+        InstallError: the Python package for this kind of address is not installed.
     """
     hub = _hub_file(address)
     folder = hub_folder() if hub else _folder_of(address)
@@ -118,7 +118,7 @@ def _hub_file(address: str) -> HubFile | None:
 
 
 def _folder_of(address: str) -> Path:
-    """Return the folder of a file from elsewhere; files of one name have different folders."""
+    """Return the cache folder for an address; each address has a separate folder."""
     caches = user_cache("weights")
     if caches is None:
         raise ResourceError("load_from: there is no home folder for downloads; give a file.")
@@ -134,7 +134,7 @@ def _download_by_fsspec(address: str, target: Path) -> None:
 
 
 def missed(known: KnownFile) -> str:
-    """Return a sentence that a file is not fetched, and how to fetch it later."""
+    """Return a message which says that a file is not fetched and how to fetch it later."""
     return (
         f"{known.name} ({known.backbone}, {known.source}; {_size(known)}) is not fetched; "
         f"to fetch it later: `autox-video weights fetch {known.name}`."
@@ -146,15 +146,15 @@ def _size(known: KnownFile) -> str:
 
 
 def address_of(known: KnownFile) -> str:
-    """Return the web address of a known file; a mirror of the hub is named by HF_ENDPOINT."""
+    """Return the web address of a known file, on the hub's mirror if HF_ENDPOINT names one."""
     return hub_address(HubFile.of(known.url)) if known.is_on_hub else known.url
 
 
 def reachable(addresses: Iterable[str], seconds: float = CONNECT_SEC) -> set[str]:
-    """Return the addresses whose servers, or whose proxies, accept a connection in time.
+    """Return the addresses whose servers or proxies accept a connection within the time limit.
 
-    All servers are tried at the same time. Looking up a name may take longer than any time limit
-    of the system, so it is left to threads that are not waited for.
+    All servers are tried at the same time. Resolving a host name may take longer than the time
+    limit, so threads resolve the names, and late threads are ignored.
     """
     doors = {address: _door(address) for address in addresses}
     now = time.monotonic()
@@ -181,9 +181,9 @@ def _knock(door: _Door, seconds: float, opened: set[_Door]) -> None:
 
 
 def _door(address: str) -> _Door:
-    """Return the host and port to connect to for an address: those of the proxy, if there is one.
+    """Return the host and port to connect to for an address, or the proxy's host and port.
 
-    The environment names proxies, as for urllib.
+    Proxies are configured by the same environment variables as for urllib.
     """
     parts = urlsplit(address)
     proxy = urllib.request.getproxies().get(parts.scheme)

@@ -1,8 +1,8 @@
-"""Fetch files from the Hugging Face hub into its cache, resumably and checked by SHA-256.
+"""Fetch files from the Hugging Face hub into its cache.
 
-The hub's own client compares only sizes and starts again after a broken download. So the content
-goes through `downloading`, into the place where the client expects it, and the client does the
-rest: addresses, tokens, mirrors, proxies, and the links in the cache.
+The hub's own client checks only file sizes and restarts broken downloads from the beginning. The
+module `downloading` therefore downloads the content to the path where the client expects it. The
+client handles everything else: addresses, tokens, mirrors, proxies and the links in the cache.
 """
 
 import os
@@ -19,7 +19,7 @@ from autox_video.backbones.weights.local_copies import HubFile, hub_folder
 from autox_video.core.errors import FetchError
 
 ANSWER_SEC = 10.0
-"""Time limit for the hub's answer about a file, in seconds."""
+"""Time limit for the hub's response to a metadata request, in seconds."""
 
 DESCRIPTIONS = (
     "config.json",
@@ -27,31 +27,31 @@ DESCRIPTIONS = (
     "preprocessor_config.json",
     "processor_config.json",
 )
-"""Small files of a repository that say how to build the model and how to prepare its input."""
+"""Small files in a repository that describe the model and the preprocessing of its input."""
 
 _NAME = re.compile(r"[\w-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LIBRARIES = (("httpx2", "HTTPError"), ("httpx", "HTTPError"), ("requests", "RequestException"))
-"""Base exceptions of the HTTP libraries that versions of the hub's client use."""
+"""Base exceptions of the HTTP libraries used by different versions of the hub's client."""
 
 
 def hub_address(file: HubFile) -> str:
-    """Return the web address of a file on the hub, or on the mirror that HF_ENDPOINT names."""
+    """Return the web address of a file on the hub or on the mirror named in HF_ENDPOINT."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(file.repository, file.path, revision=file.revision)
 
 
 def fetch_from_hub(file: HubFile, label: str, seconds: float | None = None) -> Path:
-    """Download a file, with the descriptions in its repository, and return its path in the cache.
+    """Download a file and its repository's descriptions; return the file's path in the cache.
 
     Args:
-        file: the file.
+        file: the file on the hub.
         label: name of the file in messages.
         seconds: time limit of the download.
 
     Raises:
-        FetchError: the file cannot be downloaded, or its SHA-256 is not the one the hub names.
+        FetchError: the file cannot be downloaded, or its SHA-256 differs from the hub's value.
         ResourceError: the cache is not writable, or the disk is full.
     """
     from huggingface_hub import get_hf_file_metadata
@@ -78,10 +78,10 @@ def fetch_from_hub(file: HubFile, label: str, seconds: float | None = None) -> P
 
 
 def files_and_licence(repository: str, revision: str | None) -> tuple[dict[str, int], str]:
-    """Return the sizes in bytes of a repository's files, and the licence that its card names or "".
+    """Return the sizes of a repository's files in bytes and the licence ("" if not stated).
 
     Raises:
-        FetchError: the hub has no such repository, or does not answer.
+        FetchError: the repository does not exist, or the hub does not respond.
     """
     from huggingface_hub import HfApi
 
@@ -94,7 +94,7 @@ def files_and_licence(repository: str, revision: str | None) -> tuple[dict[str, 
 
 
 def _token_for(location: str, address: str) -> dict[str, str]:
-    """Return the headers with the user's token, which only the hub itself may see."""
+    """Return headers with the user's token; no headers if the file is not on the hub's server."""
     from huggingface_hub.utils import build_hf_headers
 
     if urlsplit(location).netloc != urlsplit(address).netloc:
@@ -113,7 +113,7 @@ def _cache_if_there(file: HubFile, path: str) -> None:
 
 
 def _cache(file: HubFile, path: str) -> Path:
-    """Return the path of a file in the cache; the client downloads small files itself."""
+    """Return the path of a file in the cache, where the client downloads any missing file."""
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(file.repository, path, revision=file.revision))
@@ -147,6 +147,6 @@ def _reason(error: Any) -> str:
 
 
 def is_offline() -> bool:
-    """Return whether the environment forbids to fetch weights, from the hub or elsewhere."""
+    """Return whether environment variables forbid fetching weights from the network."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE") for name in names)

@@ -1,4 +1,4 @@
-"""Known pretrained weight files, and which of them are on this machine, without opening them."""
+"""List the known pretrained weight files, and find local copies without opening any file."""
 
 import csv
 import difflib
@@ -42,21 +42,21 @@ class KnownFile:
 
     backbone: str
     top1: float | None
-    """Published top-1 accuracy in percent, on the data set named in `protocol` or else first in
-    `source`; None if none is published."""
+    """Published top-1 accuracy in percent; None if unpublished. The data set is the one named in
+    `protocol`, or else the first one in `source`."""
     size_mib: int
-    """File size stated by torchvision; for files from elsewhere, the total size of the tensors."""
+    """File size stated by torchvision; for files from other sources, total size of the tensors."""
     licence: str
     source: str
-    """Training data sets, the last one trained on first; "images" marks image weights."""
+    """Training data sets, in reverse order of training; "images" marks image weights."""
     url: str
     """Address: https://, hf://ORG/NAME[@REVISION]/FILE on the Hugging Face hub,
-    package://MODULE/FILE for a file that a Python package contains, or an absolute path."""
+    package://MODULE/FILE for a file in a Python package, or an absolute path."""
     name: str = ""
     """Short unique name, as in `autox-video weights fetch NAME`."""
     sha256: str = ""
-    """SHA-256 of the file in hexadecimal, or the first digits of it that the publisher puts into
-    the file name; empty if the publisher gives none. The hub gives it when a file is fetched."""
+    """Hexadecimal SHA-256 of the file, or its first digits as published in the file name; empty if
+    the publisher gives no digest. For files on the hub, the digest is looked up when fetching."""
     protocol: str = ""
     """How `top1` was measured."""
     noncommercial: bool = False
@@ -64,7 +64,7 @@ class KnownFile:
 
     @property
     def file_name(self) -> str:
-        """The published file name; for a file of the hub, the name of its repository."""
+        """The published file name; for a file on the hub, the repository name with the suffix."""
         if self.is_on_hub:
             hub = HubFile.of(self.url)
             return hub.repository.rpartition("/")[2] + Path(hub.path).suffix
@@ -86,13 +86,13 @@ class KnownFile:
         return (16, 7, 7) if "window1677" in self.file_name else WINDOW_SIZE
 
     def path_in(self, folders: Sequence[Path]) -> Path | None:
-        """Return the path of the file in the folders or in a cache of the libraries, or None."""
+        """Return the file's path in the folders or the libraries' caches; None if not found."""
         paths = [*(Path(folder, self.file_name) for folder in folders)]
         paths += copies_in_caches(self.url, self.sha256)
         return next((path for path in paths if path.is_file()), None)
 
     def at(self, path: str | Path) -> Pretrained:
-        """Return the description of a copy of the file at a path."""
+        """Return the description of a local copy of the file."""
         about = (self.source, self.window_size, self.licence, self.noncommercial)
         return Pretrained(str(path), self.backbone, *about)
 
@@ -131,12 +131,12 @@ def find_all(
 ) -> list[Pretrained]:
     """Return all known weight files on this machine, from best to worst.
 
-    A file that a Python package contains is only returned for a given backbone: on its own it is a
-    candidate for probes (see `find_packaged`), but no reason to train that backbone.
+    Files in Python packages are returned only if `backbone` is given. Otherwise, these files are
+    just candidates for probes (see `find_packaged`) and should not determine the backbone.
 
     Args:
-        folders: folders to search, without their subfolders; earlier folders take precedence, and
-            all of them over the caches of torch and the Hugging Face hub and installed packages.
+        folders: folders to search, without their subfolders; earlier folders take precedence over
+            later folders, and all folders take precedence over caches and installed packages.
         backbone: name of the backbone, such as "swin_tiny"; None for any backbone.
         noncommercial: whether to include weights that are not for commercial use.
     """
@@ -145,7 +145,7 @@ def find_all(
 
 
 def find_packaged() -> list[Pretrained]:
-    """Return the known weight files that installed Python packages contain."""
+    """Return the known weight files in installed Python packages."""
     return [known.at(path) for known, path in _find((), None, False) if known.is_packaged]
 
 
@@ -169,9 +169,9 @@ def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
 
 
 def known_file(path: str | Path) -> KnownFile | None:
-    """Return the known weight file with the name of a path, or with its place in the hub's cache.
+    """Return the known weight file that matches a path; None if there is no match.
 
-    None if there is no such file.
+    A path matches by its file name or, in the hub's cache, by the name of the repository.
     """
     repository = repository_of(path)
     for known in KNOWN_FILES:
@@ -183,10 +183,10 @@ def known_file(path: str | Path) -> KnownFile | None:
 
 
 def known_by_name(name: str) -> KnownFile | None:
-    """Return the known weight file with a short name, or None."""
+    """Return the known weight file with the given short name; None if there is no match."""
     return next((known for known in KNOWN_FILES if known.name == name), None)
 
 
 def similar_names(name: str) -> list[str]:
-    """Return the short names of known weight files that are spelled like `name`."""
+    """Return short names of known weight files that are similar to `name`."""
     return difflib.get_close_matches(name, [known.name for known in KNOWN_FILES], n=3)

@@ -1,4 +1,4 @@
-"""Load published weights into a backbone of another library."""
+"""Adapt published weights to backbones from other libraries."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,18 @@ from autox_video.core.errors import CheckpointError
 State = dict[str, Tensor]
 NAMED_MISFITS = 3
 _COUNTER = "num_batches_tracked"
-"""Buffers of batch norms that only count steps; some files lack them."""
+"""Name of the batch norm buffers that only count steps and are missing from some files."""
 
 
 def fitted(model: nn.Module, state: Mapping[str, Tensor]) -> State:
-    """Return the tensors of a file by the names of a recogniser.
+    """Return the tensors of a file under the tensor names of a recogniser.
 
     Args:
         model: a recogniser whose backbone is a LibraryBackbone.
-        state: the file's tensors, by the library's names or those of a recogniser.
+        state: the file's tensors, under the names of the library or of a recogniser.
 
     Raises:
-        CheckpointError: a tensor of the network is missing or has another shape.
+        CheckpointError: a tensor of the network is missing from the file or has a different shape.
     """
     prefix = f"backbone.{NET}"
     if not any(name.startswith(prefix) for name in state):

@@ -1,4 +1,4 @@
-"""Where the libraries keep weight files on this machine: torch, the Hugging Face hub, packages."""
+"""Find weight files in the caches of torch and the Hugging Face hub and in Python packages."""
 
 import importlib.util
 import os
@@ -21,18 +21,18 @@ class HubFile:
     """A file on the Hugging Face hub."""
 
     repository: str
-    """Name of the repository, ORG/NAME."""
+    """Repository name, ORG/NAME."""
     revision: str | None
-    """Branch, tag or commit; None for the newest."""
+    """Branch, tag or commit; None for the newest commit."""
     path: str
-    """Path of the file in the repository."""
+    """Path of the file within the repository."""
 
     @classmethod
     def of(cls, address: str) -> "HubFile":
-        """Return the file at an address hf://ORG/NAME[@REVISION]/FILE.
+        """Parse an address of the form hf://ORG/NAME[@REVISION]/FILE.
 
         Raises:
-            ValueError: the address has another form.
+            ValueError: the address does not have this form.
         """
         match = _HUB_ADDRESS.fullmatch(address)
         if match is None:
@@ -55,7 +55,7 @@ def hub_folder() -> Path:
 
 
 def repository_of(path: str | Path) -> str | None:
-    """Return the repository ORG/NAME of a file in the hub's cache; None for other files."""
+    """Return the repository name of a file in the hub's cache; None for other files."""
     for part in Path(path).parts:
         if part.startswith("models--"):
             return part.removeprefix("models--").replace("--", "/", 1)
@@ -63,11 +63,11 @@ def repository_of(path: str | Path) -> str | None:
 
 
 def copies_in_caches(address: str, sha256: str = "") -> Iterator[Path]:
-    """Yield the paths where the libraries keep the file of an address, whether or not it is there.
+    """Yield possible paths of local copies of a file; a path may not exist.
 
     Args:
-        address: address of the file, in the forms of `KnownFile.url`.
-        sha256: digest that a file in a package must have.
+        address: address of the file, in any form that `KnownFile.url` allows.
+        sha256: required SHA-256 digest, or its first digits, of a file in a Python package.
     """
     if address.startswith(HUB):
         path = _in_hub_cache(HubFile.of(address))
@@ -104,7 +104,7 @@ def _in_package(address: str, sha256: str) -> Path | None:
 
 @cache
 def _is_sound(path: Path, sha256: str) -> bool:
-    """Return whether a file has the digest; a warning is printed if it has not."""
+    """Return whether a file has the given digest; print a warning if the digest differs."""
     try:
         is_sound = sha256_of(path).startswith(sha256)
     except OSError:

@@ -51,8 +51,8 @@ def read_weights(path: str | Path, *, as_named: bool = False) -> NamedWeights:
     """Read a weight file and return its tensors under mmaction2's names.
 
     Args:
-        path: the file.
-        as_named: whether to keep the names in the file, as for a backbone of another library.
+        path: path of the weight file.
+        as_named: whether to keep the file's tensor names, as for backbones from other libraries.
 
     Raises:
         CheckpointError: the file is missing or damaged, would run code when read, or does not

@@ -1,4 +1,4 @@
-"""The rule for which known weights are worth fetching for a device and a time budget."""
+"""Choose which known weights are worth fetching for a given device and time budget."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,18 @@ from autox_video.backbones.weights.known_weights import KnownFile
 from autox_video.config.choices import BACKBONES
 
 MIB_PER_SEC = 10.0
-"""Download speed that is expected before anything was downloaded, in MiB per second."""
+"""Assumed download speed, in MiB per second."""
 
 SHARE_OF_BUDGET = 0.1
-"""Largest share of a time budget that fetching weights may take."""
+"""Maximum share of the time budget for fetching weights."""
 
 ON_CPU = ("x3d_m-k400", "x3d_s-k400", "mvit_v2_s", "mobilenetv4_medium")
-"""Names of weights to fetch for a CPU, best first: what trains in minutes to hours on a few cores,
-the cheapest per clip first among those with similar accuracy."""
+"""Weights to fetch for training on a CPU, best first. All of the models train in minutes to hours
+on a few cores; among models of similar accuracy, the fastest model comes first."""
 
 ON_GPU = ("uniformerv2_base-k400", "swin_base-k600", "vjepa2_large", "videoprism_base", "mvit_v2_s")
-"""Names of weights to fetch for a GPU, best first by published accuracy; those without fine-tuned
-figures come after those with."""
+"""Weights to fetch for training on a GPU, in descending order of published accuracy. Models with a
+published fine-tuned accuracy come before models without one."""
 
 
 def wanted(
@@ -27,9 +27,9 @@ def wanted(
     """Return the known weights that are worth fetching, best first.
 
     Args:
-        device: where training runs, "cpu" or "cuda".
+        device: device for training, "cpu" or "cuda".
         time_budget_sec: time limit of the whole run, in seconds; None for no limit.
-        noncommercial: whether weights that are not for commercial use may be used.
+        noncommercial: whether to include weights that are not for commercial use.
         backbone: name of the backbone; None for any.
     """
     return [
@@ -43,7 +43,7 @@ def wanted(
 
 
 def fits(known: KnownFile, time_budget_sec: float | None) -> bool:
-    """Return whether a file can probably be fetched in its share of a time budget."""
+    """Return whether fetching a file is expected to fit into its share of the time budget."""
     limit_sec = fetch_limit_sec(time_budget_sec)
     return limit_sec is None or known.size_mib / MIB_PER_SEC <= limit_sec
 
