@@ -28,7 +28,7 @@ Segment = tuple[float, float]
 WHOLE_VIDEO: Segment = (0.0, math.inf)
 
 Label = str | int | tuple[int, ...]
-"""A clip's label: its text as listed; later its class index or, if multi-label, all its indices."""
+"""A clip's label: first the text as listed, later the class index (a tuple if multi-label)."""
 
 Names = tuple[tuple[str, ...], str]
 """Class names in the order of their indices, and the source of the names."""
@@ -50,9 +50,9 @@ class ClipTable:
     segments: tuple[Segment, ...] | None = None
     """(start_sec, end_sec) of each clip in its video; None if all clips are whole videos."""
     facts: tuple["ClipFacts", ...] | None = field(default=None, compare=False)
-    """Facts about each clip, or about its segment if it has one; None before the inspection."""
+    """Facts about each clip, or about its segment if it has one; None before inspection."""
     digests: np.ndarray | None = field(default=None, compare=False)
-    """Digests of the whole videos, (N, DIGEST_BYTES) uint8; None before the inspection."""
+    """Digests of the whole videos, (N, DIGEST_BYTES) uint8; None before inspection."""
     recordings: "Recordings | None" = field(default=None, compare=False)
     """Groups of clips that seem to be cut from the same recording; None if not known yet."""
     lines: array | None = field(default=None, compare=False)
@@ -76,7 +76,8 @@ class ClipTable:
         return bool(self.labels) and isinstance(self.labels[0], tuple)
 
     def class_sets(self) -> list[tuple[int, ...]]:
-        """Return the class indices of each clip; they are empty if the table has no labels."""
+        """Return a tuple of class indices for each clip; () for all clips if there are no
+        labels."""
         if self.labels is None:
             return [()] * len(self)
         return list(map(indices_of, self.labels))
@@ -136,7 +137,7 @@ class ClipTable:
         )
 
     def with_those_of(self, others: "ClipTable") -> "ClipTable":
-        """Return this table with `others` appended; either both must have labels, or neither."""
+        """Return this table with `others` appended; both tables must have labels, or neither."""
         segments = None
         if self.segments is not None or others.segments is not None:
             segments = [table.segment(row) for table in (self, others) for row in range(len(table))]
@@ -182,5 +183,5 @@ def parts_of(label: str) -> tuple[str, ...]:
 
 
 def whole_or(segments: Sequence[Segment]) -> list[Segment] | None:
-    """Return the segments, or None if all of them are whole videos."""
+    """Return the segments, or None if every clip is a whole video."""
     return list(segments) if any(segment != WHOLE_VIDEO for segment in segments) else None

@@ -1,11 +1,12 @@
-"""Generate the demo data set: short clips of eight motions, which no single frame reveals.
+"""Generate the demo data set: short clips of eight motions that no single frame reveals.
 
 A textured shape moves over a plain background. Four numbers describe the shape in a frame:
 horizontal position, vertical position, rotation and size. In every clip, each of the four numbers
 starts at a uniformly random value in its range. The class determines which number changes, and in
-which direction. The chosen number changes at constant speed and wraps around at the end of its
-range. Wrapping keeps the distribution uniform: in every frame of every class, all four numbers are
-independent and uniformly distributed, so a single frame carries no information about the class.
+which direction. The number selected by the class changes at constant speed and wraps around at the
+end of its range. Wrapping keeps the distribution uniform: in every frame of every class, all four
+numbers are independent and uniformly distributed, so a single frame carries no information about
+the class.
 
 Shape letters: T frames, H height, W width, S side of the sprite.
 """
@@ -68,7 +69,7 @@ class DemoClip:
     label: str
     """The motion, a key of MOTIONS."""
     number: int
-    """The clip's index among the clips of this motion and split, from 0."""
+    """The clip's index among the clips of this motion and split, counted from 0."""
     seed: int
     """The seed of the whole data set."""
 
@@ -78,7 +79,7 @@ class DemoClip:
         return f"{self.label}_{self.split}_{self.number:03d}.mp4"
 
     def rng(self) -> np.random.Generator:
-        """Return this clip's random generator, which does not depend on the order of generation."""
+        """Return the clip's random generator, which is the same in any order of generation."""
         split, label = list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label)
         return np.random.default_rng([self.seed, split, label, self.number])
 
@@ -86,7 +87,7 @@ class DemoClip:
 def demo_clips(
     *, seed: int = 0, clips_per_class: Mapping[str, int] = CLIPS_PER_CLASS
 ) -> list[DemoClip]:
-    """Return all clips of the demo, ordered by split, number and motion."""
+    """Return all clips of the demo, ordered by split, index and motion."""
     return [
         DemoClip(split, label, number, seed)
         for split, count in clips_per_class.items()
@@ -119,7 +120,8 @@ def make_demo(
         workers: number of processes; one per core by default.
 
     Raises:
-        ListingError: `root` contains other files with these names, or a demo with other settings.
+        ListingError: `root` contains a demo with other settings, or other files with the same names
+            as the demo's files.
         ResourceError: `root` is not writable.
         InstallError: PyAV cannot encode H.264.
     """
@@ -147,7 +149,7 @@ def make_demo(
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """Demo clips as a data set for the loader; reading a clip generates its file if missing."""
+    """Demo clips as a data set for the loader; missing files are generated when they are read."""
 
     root: Path
     clips: Sequence[DemoClip]
@@ -168,7 +170,7 @@ class _Missing:
 
 
 def demo_is_complete(root: str | Path) -> bool:
-    """Whether `make_demo` finished in `root` and all its files still exist."""
+    """Whether `make_demo` has finished in `root` and all files of the demo still exist."""
     root = Path(root)
     marker = _read_marker(root)
     if marker is None:
@@ -265,10 +267,10 @@ def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
 
 
 def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
-    """Return x, y, rotation and size over a random clip of a motion, as fractions of their ranges.
+    """Return x, y, rotation and size over time in a random clip, as fractions of their ranges.
 
     The result is (T, 4) in [0, 1), one row for each of `times_sec` (T,), in seconds from the start
-    of the clip. Whatever the label, each single row is uniformly distributed.
+    of the clip. Each row on its own is uniformly distributed, whatever the motion.
     """
     moved, direction = MOTIONS[label]
     states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)

@@ -18,7 +18,7 @@ from autox_video.video.open_video import open_video
 
 DIGEST_BYTES = 16
 DIGEST_UP_TO_BYTES = 64 << 20
-"""The digest of a larger file covers its size and this many bytes, in evenly spaced pieces."""
+"""For larger files, the digest covers the size and this many bytes, in evenly spaced pieces."""
 
 RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
 """Seconds to wait before each retry after a disk error."""
@@ -50,20 +50,20 @@ class ClipFacts:
     codec: str
     """FFmpeg's name for the codec."""
     error: str | None
-    """Why the clip cannot be read, without the path; None if it is readable."""
+    """Why the clip cannot be read (the path is not included); None if the clip is readable."""
     start: float = 0.0
     """Presentation time of the first frame, in seconds."""
     odd: str = ""
-    """Clauses that describe oddities of the clip, and repairs made in reading; mostly empty."""
+    """Clauses about anomalies in the clip and repairs made while reading it; usually empty."""
     is_even: bool = True
-    """Whether every frame N starts exactly at N / fps."""
+    """Whether frames are evenly spaced: frame N starts N / fps seconds after the first frame."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codec", sys.intern(self.codec))  # few names, many clips
 
 
 class Inspection(NamedTuple):
-    """The result of inspecting one clip; its values are zeros if the clip is unreadable."""
+    """The result of inspecting one clip; all values are zero if the clip is unreadable."""
 
     facts: ClipFacts
     digest: bytes

@@ -10,10 +10,10 @@ from autox_video.video.sampling import LEAST_SEEN_SHARE, MOST_TEST_CLIPS, rounds
 
 
 def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) -> float:
-    """Return the average number of rounds of test clips per video; short videos have one round.
+    """Return the average number of rounds of test clips per video; a short video has one round.
 
     Args:
-        facts: facts of the videos to test; unreadable videos do not count.
+        facts: facts of the videos to test; unreadable videos are not counted.
         span_sec: span of one test clip, in seconds.
         num_clips: test clips per round.
     """
@@ -25,13 +25,13 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
 def notes_on_long_clips(
     splits: Mapping[str, ClipTable], span_sec: float, *, num_clips: int, probes: bool = False
 ) -> list[str]:
-    """Return notes on validation and testing if they cover only a part of some clips.
+    """Return notes if validation or testing covers only part of some clips.
 
     Args:
         splits: inspected clips by split name.
         span_sec: span of one model input, in seconds.
         num_clips: test clips per round.
-        probes: whether a probe is trained, on features of the middle `span_sec` of each video.
+        probes: whether a probe is trained; a probe uses only the middle `span_sec` of each video.
     """
     most = num_clips * max(1, MOST_TEST_CLIPS // num_clips)
     learnt = _seen_in_part(splits.get("train") if probes else None, span_sec)
@@ -50,7 +50,7 @@ def notes_on_long_clips(
 
 
 def _seen_in_part(split: ClipTable | None, seen_sec: float) -> str | None:
-    """Return a clause that says how many clips are only partly covered, and which the least."""
+    """Return a clause on how many clips are only partly covered, and on the least covered clip."""
     if split is None:
         return None
     lengths = [

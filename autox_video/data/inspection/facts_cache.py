@@ -17,7 +17,7 @@ SAVE_EVERY_SEC, SAVE_EVERY_CLIPS = 2.0, 1000
 """New inspections are written to the cache at least this often, in seconds and in clips."""
 
 LOCK_WAIT_SEC = 10.0
-"""How long to wait for another run that is writing to the same cache."""
+"""Maximum time to wait for another run that is writing to the same cache, in seconds."""
 
 TABLE = "clips_7"
 """Name of the table; increase the number whenever the layout or meaning of the facts changes."""
@@ -91,7 +91,7 @@ class FactsCache:
 
     @contextmanager
     def _failing_softly(self) -> Iterator[None]:
-        """On a database error in the block, report it; recreate the database or stop using it."""
+        """Report a database error in the block, then recreate the database or stop using it."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:

@@ -1,10 +1,10 @@
-"""Fingerprints of clips in a few hundred bytes, and near-duplicate detection.
+"""Compact fingerprints of clips (a few hundred bytes each), and near-duplicate detection.
 
-A fingerprint is a tiny greyscale image of a few frames and an even smaller one of the clip's mean
-colours. Re-encoding, scaling, changes of brightness or contrast, and slight cropping hardly change
-a clip's fingerprint. Two clips are near-duplicates if their greyscale images, the changes of these
-images over time, and the colours all agree. If only greyscale images were compared, all clips from
-a static camera would match.
+A fingerprint consists of tiny greyscale images of a few frames and an even smaller image of the
+clip's mean colours. Re-encoding, scaling, changes of brightness or contrast, and slight cropping
+hardly change a clip's fingerprint. Two clips are near-duplicates if their greyscale images, the
+changes in these images over time, and their mean colours all agree. If only greyscale images were
+compared, all clips from a static camera would match.
 
 Shape legend: N clips, P pairs, F bytes of a fingerprint, K frames of a clip, S rows and columns of
 a tiny greyscale image.
@@ -49,7 +49,7 @@ def sampled_frames(video: Video) -> np.ndarray:
 
 
 def fingerprint(frames: np.ndarray) -> bytes:
-    """Return the fingerprint of the result of `sampled_frames`, as FINGERPRINT_BYTES bytes.
+    """Return the fingerprint (FINGERPRINT_BYTES bytes) of the frames from `sampled_frames`.
 
     A fingerprint contains grey values (K, S, S), followed by the clip's mean chroma (red and blue
     difference), (COLOUR_SIDE, COLOUR_SIDE, 2), where 128 stands for zero.
@@ -77,11 +77,11 @@ def _averaging(size: int, side: int) -> np.ndarray:
 
 
 def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
-    """Return group labels (N,), as in `groups`, of clips with similar fingerprints (N, F) uint8.
+    """Return group labels (N,) of clips with similar fingerprints (N, F) uint8.
 
-    Similarity is treated as transitive. A flat fingerprint, such as all zeros, matches no other
-    fingerprint. Pairs just above the similarity threshold are occasionally missed (see
-    `near_pairs`).
+    Similarity is treated as transitive; the module `groups` explains group labels. A flat
+    fingerprint, such as all zeros, matches no other fingerprint. Pairs just above the similarity
+    threshold are occasionally missed (see `near_pairs`).
     """
 
     def vectors(clips: np.ndarray) -> np.ndarray:
@@ -99,7 +99,7 @@ def near_duplicates(fingerprints: np.ndarray) -> np.ndarray:
 
 
 def _look_the_same(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return a mask (P,) of the pairs of fingerprints, `first` and `second` (P, F), that match."""
+    """Return a mask (P,) of matching pairs of fingerprints; `first` and `second` are (P, F)."""
     images = _images(first), _images(second)
     changes = tuple(image - image.mean(axis=1, keepdims=True) for image in images)
     still = np.maximum(*map(_rms, changes)) < _STILL

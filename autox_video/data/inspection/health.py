@@ -1,4 +1,4 @@
-"""Report problems and unusual clips of an inspected listing, as plain data."""
+"""Report the problems and unusual clips in an inspected listing, as plain data."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class Health:
 
     Attributes:
         split_of: index (N,) in `names` of each clip's split.
-        exact: group labels (N,), as in `groups`, of clips with equal content.
+        exact: group labels (N,) of clips with equal content (see the module `groups`).
         near: group labels (N,) of near-duplicates, including exact duplicates.
         recordings: group labels (N,) of clips that seem to be cut from one recording.
     """
@@ -59,7 +59,7 @@ class Health:
         )
 
     def _within_part(self, labels: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the group labels of all splits as (N,), with groups divided by segment."""
+        """Return the group labels of all splits as (N,), with each group divided by segment."""
         all_labels = np.concatenate(labels).tolist()
         if self._part is None:
             return same(all_labels)
@@ -155,7 +155,7 @@ def _figures(health: Health, name: str) -> dict[str, Any]:
 
 
 def _per_class(health: Health, name: str) -> dict[str, int] | None:
-    """Return the number of readable clips per class; None without labels."""
+    """Return the number of readable clips per class; None if there are no labels."""
     clips = health.splits[name].readable()
     return None if clips.labels is None else health.listing.count_by_class(clips)
 
@@ -187,7 +187,7 @@ def _imbalance(health: Health) -> dict[str, Any]:
 
 
 def _odd(health: Health) -> Iterator[Clip]:
-    """Yield the unusual readable clips, with the reasons."""
+    """Yield each readable clip that is unusual, with the reasons."""
     readable = [(number, fact) for number, fact in enumerate(health.facts) if fact.error is None]
     facts = [fact for _, fact in readable]
     measures = {
@@ -215,9 +215,9 @@ def _odd(health: Health) -> Iterator[Clip]:
 def good_clips(health: Health) -> dict[str, list[int]]:
     """Return, for each split, the rows of the clips to keep.
 
-    Unreadable clips are dropped. Of exact duplicates within a split, all but the first are dropped,
-    or all of them if their labels differ. Training clips that are exact or near-duplicates of a
-    validation or test clip are dropped, too. Clips in both validation and test are kept in both.
+    Unreadable clips are dropped. Among exact duplicates within a split, only the first clip is
+    kept, or none if their labels differ. Training clips that are exact or near-duplicates of a
+    validation or test clip are also dropped. Clips in both validation and test are kept in both.
     """
     readable = np.array([fact.error is None for fact in health.facts], dtype=bool)
     keep = readable.copy()

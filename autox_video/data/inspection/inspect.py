@@ -50,7 +50,7 @@ def inspect_clips(
         cache: the cache file, created if needed; None for no cache.
         workers: number of worker processes that open the clips.
         remote_cache: the config key `remote_cache`, which says where remote clips are cached.
-        on_done: called with the number of `paths` done so far.
+        on_done: called with the number of paths processed so far.
         on_note: called with a message if the cache cannot be used, which is not an error.
     """
     row_of: dict[str, int] = {}
@@ -91,7 +91,7 @@ def _open_all(
 
 
 class _Clips:
-    """A `Readable` data set of the clips that workers open, with the results for each clip."""
+    """A `Readable` data set of the clips that the workers open; it also holds their results."""
 
     item_shape = (1,)  # results are returned, not written to shared memory
 

@@ -19,8 +19,8 @@ from autox_video.data.splitting.recordings import find_recordings
 from autox_video.video.files.remote import join
 
 LATE_FACTOR, LATE_SHARE = 2.0, 0.25
-"""A list is reported if the end of more than this share (LATE_SHARE) of its segments exceeds
-LATE_FACTOR times the length of the video."""
+"""A list is reported if more than the share LATE_SHARE of its segments end later than LATE_FACTOR
+times the video's length."""
 
 
 def inspect_listing(
@@ -32,7 +32,7 @@ def inspect_listing(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Listing:
-    """Return the listing with facts, digests and recordings added to its tables, and new notes.
+    """Return the listing with new notes, and with facts, digests and recordings in its tables.
 
     Every clip is inspected once. See `inspect.inspect_clips` for the arguments.
     """
@@ -55,7 +55,7 @@ def inspect_listing(
 
 
 def with_recordings(listing: Listing, contents: Contents) -> Listing:
-    """Return an inspected listing with the recordings that its clips come from.
+    """Return an inspected listing with the recordings from which its clips were cut.
 
     Args:
         listing: the listing, with facts in its tables.
@@ -80,7 +80,7 @@ def with_recordings(listing: Listing, contents: Contents) -> Listing:
 
 
 def _rows_of(tables: Splits) -> dict[str, slice]:
-    """Return the rows that each table has in the concatenation of all tables."""
+    """Return the rows that each table occupies in the concatenation of all tables."""
     ends = accumulate(map(len, tables.values()))
     return {
         name: slice(end - len(clips), end)
@@ -89,7 +89,7 @@ def _rows_of(tables: Splits) -> dict[str, slice]:
 
 
 def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:
-    """Report segments that end long after their videos, as their times may be frame numbers."""
+    """Report segments that end long after their videos; their times may be frame numbers."""
     if clips.segments is None:
         return []
     late = [
@@ -122,7 +122,7 @@ def _of_part(video: ClipFacts, segment: Segment) -> ClipFacts:
 
 
 def shared_recordings(listing: Listing) -> list[str]:
-    """Report validation and test clips that seem to be cut from recordings of training clips."""
+    """Report validation and test clips that seem to share a recording with training clips."""
     train, notes = listing.train, []
     for clips, purpose in ((listing.val, "validation"), (listing.test, "test")):
         if clips is None:

@@ -1,4 +1,4 @@
-"""Scene descriptors of clips in a few hundred bytes, and detection of clips of the same scene.
+"""Compact scene descriptors of clips, and detection of clips that show the same scene.
 
 Clips cut from one recording show different actions but share the static parts of the picture: the
 background (the median over some frames) and the colours. Backgrounds are compared by their
@@ -32,7 +32,7 @@ _GRADIENTS = 2 * (SIDE - 1) ** 2
 # same recording.
 ALIKE = 0.35, 1.2
 NEIGHBOURS_ALIKE = 0.12, 1.0
-"""Minimum cosine and sum for neighbours in a numbered sequence, which often share a recording."""
+"""Minimum background cosine and minimum sum of cosines for neighbours in a numbered sequence."""
 _MEASURED_CLIPS, _MORE_FOR_TEN_TIMES = 350, 0.13
 """With more than _MEASURED_CLIPS clips, the minimum sum of cosines rises by _MORE_FOR_TEN_TIMES for
 every tenfold increase in clips, to limit chance matches."""
@@ -63,7 +63,7 @@ def scene(frames: np.ndarray) -> bytes:
 def same_scene(
     scenes: np.ndarray, sizes: np.ndarray, neighbours: np.ndarray, copies: np.ndarray
 ) -> np.ndarray:
-    """Return group labels (N,), as in `groups`, of clips that show the same scene.
+    """Return group labels (N,) of clips that show the same scene (see the module `groups`).
 
     Similarity is treated as transitive. The search takes about 30 MB of memory, whatever the number
     of clips. With more than 20,000 clips (copies counted once), pairs just above the similarity
@@ -74,7 +74,7 @@ def same_scene(
             other descriptor.
         sizes: width and height (N, 2) in pixels; clips of different sizes never match.
         neighbours: pairs (P, 2) of clips, by row, that are neighbours in a sequence.
-        copies: group labels (N,), as in `groups`, of near-duplicates. Only the first clip of each
+        copies: group labels (N,) of near-duplicates. Only the first clip of each
             group is compared with all other clips; the rest of the group are compared only with
             their neighbours.
     """

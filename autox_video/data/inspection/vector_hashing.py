@@ -42,9 +42,9 @@ def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the keys of the items in each table, and an order that groups equal keys.
+    """Yield the keys of the items in each hash table, and an order that groups equal keys.
 
-    Items with equal keys are ordered by their key in another table.
+    Items with equal keys are ordered by their keys in another hash table.
     """
     if len(items) < 2:
         return

@@ -1,7 +1,7 @@
 """Refuse lists that name files outside data_root, unless `allow_outside` is set.
 
-Paths are checked as written. Links inside data_root are followed, since the owner of data_root made
-them.
+Paths are checked as written, without resolving links: links inside data_root may point anywhere,
+since the owner of data_root made them.
 """
 
 # A list may contain a million paths; as `Path` objects they would take ten times the memory.
@@ -27,12 +27,13 @@ _FILE = "file://"
 def refuse_outside(
     paths: Sequence[str], data_root: str | Path, location: Callable[[int], str], *, allowed: bool
 ) -> None:
-    """Raise ListingError if listed clips are outside data_root, naming the first of them.
+    """Raise ListingError if any listed clip is outside data_root; the message names the first.
 
     Args:
         paths: paths as listed.
         data_root: folder or URL of the clips.
-        location: returns the FILE:LINE at which the path with a given index is listed.
+        location: a function that returns the FILE:LINE at which the path with a given index is
+            listed.
         allowed: value of `allow_outside` in the config.
     """
     outside = [] if allowed else find_outside(paths, data_root)

@@ -1,4 +1,4 @@
-"""Find the files of listed clips, even if they are spelled differently or are in other folders."""
+"""Find the files of listed clips, even if the listed paths differ in spelling or folders."""
 
 # A list may contain a million paths; as `Path` objects they would take ten times the memory.
 # ruff: noqa: PTH112, PTH118

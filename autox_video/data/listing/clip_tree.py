@@ -60,7 +60,7 @@ class ClipTree:
         return meant[0] if len(meant) == 1 else None
 
     def candidates(self, path: str) -> list[str]:
-        """Return the clips that match a path best, relative to the root.
+        """Return the paths, relative to the root, of the clips that match `path` best.
 
         A matching path may differ from `path` in slashes, case, Unicode normalisation, %20 and
         suffix, and either path may have additional leading folders.
@@ -83,7 +83,8 @@ class ClipTree:
         return best[min(best)] if best else []
 
     def nearest(self, path: str) -> str | None:
-        """Return a clip with a similar name; None if no name is similar or there are too many."""
+        """Return a clip with a similar name; None if no name is similar or there are too many
+        clips."""
         stems = self._stems()
         if len(stems) > COMPARED_AT_MOST:
             return None

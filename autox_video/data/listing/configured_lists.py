@@ -170,7 +170,7 @@ def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) 
 
 
 def may_name_test_clips(train_list: str, root: str | Path) -> bool:
-    """Whether test clips may exist although no test list is set; found without reading a list."""
+    """Whether test clips may exist although no test list is set; no list is read to find out."""
     if train_list != AUTO or is_remote(root):
         return True
     return has_test_folder(root) or bool(find_metadata(str(root)))

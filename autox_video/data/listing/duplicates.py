@@ -12,7 +12,7 @@ from autox_video.data.clip_table import LABELS_JOINED_BY, ClipTable, Splits, par
 def drop_repeats(
     clips: ClipTable, data_root: str | Path, *, multi_label: bool = False
 ) -> tuple[ClipTable, list[str], list[str]]:
-    """Return a table with each clip once, problems (clips with conflicting labels), and notes.
+    """Return a table without repeated clips, the problems (conflicting labels), and notes.
 
     In multi-label data, a clip on several lines gets the labels of all these lines. Two segments of
     a video count as two clips.

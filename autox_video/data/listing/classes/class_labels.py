@@ -18,7 +18,7 @@ _WHOLE_FLOAT = re.compile(r"[+-]?[0-9]{1,18}\.0*")
 CLASSES_AT_MOST = 1_000_000
 
 _MANY_OF_ONE_CLASS = 3
-"""If at least this many test clips all have the same label, a warning says so."""
+"""If a test list has at least this many clips, and all have the same label, a note says so."""
 
 _AS_NAMES = "; to use numbers as class names, list them in a class_names file, one name per line"
 
@@ -30,7 +30,7 @@ class Labels:
     classes: tuple[str, ...]
     named: bool
     index: dict[str, int] | dict[str, tuple[int, ...]]
-    """Class index of each label, by the label as written; all its class indices if multi-label."""
+    """Class index (all class indices if multi-label) by label as written."""
     problems: list[str]
     """Messages about invalid labels; if there are any, the other fields are meaningless."""
     notes: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
     """Whether some labels seem to consist of several classes, written as `one;other`.
 
     A label counts as several classes if all its parts are numbers, or all are classes in `names`.
-    Without names, it is enough that a part also occurs in another label.
+    If there are no `names`, it is enough that one part also occurs in another label.
     """
     texts = {text for clips in splits.values() for text in set(clips.labels or ())}
     parts = {text: parts_of(text) for text in texts}
@@ -56,7 +56,7 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
 
 
 def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
-    """Return the test clips, without their labels if these are placeholders, and notes.
+    """Return the test clips (without labels if the labels are placeholders) and notes.
 
     A label that is also in `classes` is not a placeholder.
     """
@@ -104,11 +104,11 @@ def number_labels(
     there is a training list, it must contain a clip of every class.
 
     Args:
-        splits: the lists; those without labels are ignored.
+        splits: the lists; lists without labels are ignored.
         names: class names given separately from the lists.
         num_class: the number of classes in the config, if given.
-        are_names: treat labels as names, even if they look like numbers.
-        multi_label: a label may consist of several classes, joined by `;`.
+        are_names: whether to treat labels as names even if they look like numbers.
+        multi_label: whether a label may consist of several classes, joined by `;`.
     """
     return _Numbering(splits, names, num_class, multi_label=multi_label).labels(are_names)
 
@@ -159,7 +159,7 @@ class _Numbering:
         return Labels(classes, named, of_labels, [], tuple(self.notes))
 
     def _are_class_names(self) -> bool:
-        """Whether the labels are names from the given class names rather than indices."""
+        """Whether the labels are given class names rather than indices."""
         if self.names is None or self.names[0] == tuple(map(str, range(len(self.names[0])))):
             return False  # each name is its index, so it makes no difference
         return not self.texts.isdisjoint(self.names[0])
@@ -169,7 +169,7 @@ class _Numbering:
         return {part for text in set(self.splits[split].labels) for part in self.parts[text]}
 
     def _first_locations(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
-        """Yield the first location of each wanted class, in the order of the lists."""
+        """Yield the first location of each class in `wanted`, in the order of the lists."""
         wanted = set(wanted)
         holding = {text for text, parts in self.parts.items() if wanted.intersection(parts)}
         for clips in self.splits.values():
@@ -287,7 +287,7 @@ class _Numbering:
 def _one_spelling(labels: set[str], names: set[str]) -> tuple[dict[str, str], list[str]]:
     """Return the spelling to use for each variant of a label, and notes on the variants.
 
-    Variants differ only in invisible characters, or are integers written as 1.0.
+    Variants differ only in invisible characters, or in whether an integer is written as 1 or 1.0.
     """
     floats = {label for label in labels if _WHOLE_FLOAT.fullmatch(label)} - names
     if floats and all(map(_WHOLE_NUMBER.fullmatch, labels - floats)):

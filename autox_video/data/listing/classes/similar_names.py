@@ -81,7 +81,7 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _of_parts(names: Iterable[str]) -> str | None:
-    """Return a name that joins several parts, if most names are combinations of the same parts."""
+    """If most names are combinations of the same parts, return one that joins several parts."""
     parts = {name: _JOINED.split(name) for name in names}
     joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))
@@ -154,9 +154,9 @@ def _typos(clips: Mapping[str, int]) -> Iterator[str]:
 def _slip(short: str, long: str) -> str | None:
     """Return how likely it is that one name is a typo of the other: certain, likely or None.
 
-    Swapped letters, a doubled letter and a plural s are certainly a typo; a different or missing
-    letter is likely to be one. Different digits (class1, class2), first letters of a word (walk,
-    talk; into, onto) and last letters (typea, typeb) are not typos.
+    Swapped letters, a doubled letter or a plural s certainly indicate a typo; a different or
+    missing letter probably does. Names that differ in a digit (class1, class2), in the first letter
+    of a word (walk, talk; into, onto) or in the last letter (typea, typeb) are not typos.
     """
     pairs = enumerate(zip(short, long, strict=False))
     start = next((i for i, (a, b) in pairs if a != b), len(short))

@@ -22,7 +22,7 @@ def read_class_folders(
 
     Split folders may be above or inside the class folders; without split folders, all clips are in
     `train`. Clips in a flat test folder have no labels. List files in data_root are reported as
-    unused, except those `named` in the config.
+    unused, except the files in `named`, which the config names.
 
     Raises:
         ListingError: there are no videos, no videos are in class folders, or the folders are

@@ -52,7 +52,7 @@ class Contents:
     videos: list[str] = field(default_factory=list)
     """Video files and frame folders."""
     frame_folders: set[str] = field(default_factory=set)
-    """The `videos` that are frame folders."""
+    """The entries of `videos` that are frame folders."""
     folders: list[str] = field(default_factory=list)
     """Folders that contain neither clips nor subfolders."""
     lists: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Contents:
         default_factory=lambda: {what: [] for what in _SKIPPED}
     )
     others: Counter[str] = field(default_factory=Counter)
-    """Number of other files by suffix, except sidecar files and thumbnails."""
+    """Number of other files by suffix; sidecar files and thumbnails are not counted."""
 
     def notes(self, folder: str | Path) -> list[str]:
         """Report what was skipped in `folder`, one message per kind."""
@@ -80,7 +80,7 @@ class Contents:
 
 
 def some(names: Iterable[str]) -> str:
-    """Return the first few names as the end of a sentence."""
+    """Return the first few names as text that ends a sentence."""
     names = list(names)
     more = len(names) - NAMED_AT_MOST
     return ", ".join(names[:NAMED_AT_MOST]) + (f" and {more} more." if more > 0 else ".")

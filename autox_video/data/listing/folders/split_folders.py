@@ -33,7 +33,7 @@ class Arrangement:
 
 
 def has_test_folder(root: str | Path) -> bool:
-    """Whether a local folder has a test folder, one or two levels down."""
+    """Whether a local folder contains a test folder one or two levels down."""
     folders = _folders_in(Path(root))
     names = (path.name for path in chain(folders, *map(_folders_in, folders)))
     return any(parse_split(name)[0] == "test" for name in names)
@@ -91,7 +91,7 @@ def _is_nested(videos: Sequence[str]) -> bool:
 
 
 def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
-    """Return the subfolder names that all folders share; empty if fewer than two."""
+    """Return the subfolder names that all folders share; empty if fewer than two are shared."""
     shared = set.intersection(*map(_inner, folders))
     return shared if len(shared) > 1 else set()
 
@@ -192,7 +192,7 @@ def _refuse_one_folder(train: Sequence[str], root: str) -> None:
 
 
 def _refuse_wrapper(videos: Sequence[str], root: str) -> None:
-    """Raise ListingError if the classes are one level further down."""
+    """Raise ListingError if the classes are one folder level too deep."""
     folders = {video.rpartition("/")[0] for video in videos if _depth(video)}
     top = posixpath.commonpath(folders) if folders else ""
     if top and len(folders - {top}) > 1:
@@ -256,7 +256,7 @@ def _classes(
 
 
 def _say_deeper(clips: Sequence[str], root: str, *, below: int) -> list[str]:
-    """Report folders more than `below` levels down that are named after splits and are ignored."""
+    """Report ignored folders that are named after splits but lie more than `below` levels down."""
     deep = [v for v in clips if any(split_of(part) for part in v.split("/")[below:-1])]
     if not deep:
         return []

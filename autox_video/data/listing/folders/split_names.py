@@ -1,4 +1,4 @@
-"""Recognise names of splits: training, validation and test, in many spellings."""
+"""Recognise the names of the training, validation and test splits in many spellings."""
 
 import re
 
