@@ -20,7 +20,7 @@ ROOM_FOR_CROPS = 8 / 7
 
 
 def span_sec(video_length: float | None, seconds_median: float) -> float:
-    """Return the clip span in seconds: `video_length`, or else the limited median length."""
+    """Return the clip span in seconds: `video_length`, or the median length up to a limit."""
     return min(seconds_median, LARGEST_SPAN_SEC) if video_length is None else float(video_length)
 
 

@@ -24,7 +24,7 @@ from autox_video.run.work_dir import BEST, RECORD, has_checkpoint
 RECORD_SCHEMA = 7
 """Version of the run record; only runs with the same version can be resumed."""
 LARGEST_SIZE = 1 << 20
-"""Upper bound for the sizes in a record; sizes from this bound on are invalid."""
+"""Upper bound for the sizes in a record; valid sizes are smaller."""
 SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (

@@ -20,7 +20,7 @@ def resume(stored: Plan, basis: Basis) -> Plan:
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
-    """Return whether the user now sets a field whose value may differ from the stored value."""
+    """Return whether the user sets this field, possibly to a value that differs from the plan."""
     if name == "finish_loss":
         return any(basis.asked(key) is not None for key in END_KEYS)
     asked = basis.asked(FIELDS[name].key)

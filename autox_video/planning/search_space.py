@@ -113,7 +113,7 @@ def applied(plan: Plan, point: Mapping[str, Any]) -> Plan:
 
 
 def relative_cost(plan: Plan, point: Mapping[str, Any]) -> float:
-    """Return the number of input pixels at a point, relative to the plan, as a cost."""
+    """Return the relative cost of a run at a point, estimated from the number of pixels."""
     frames = point.get("clip_len", plan.clip_len) / plan.clip_len
     return frames * (point.get("resolution", plan.resolution) / plan.resolution) ** 2
 

@@ -61,7 +61,7 @@ def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
 
 
 def with_progressive_resizing(plan: Plan, prediction: Prediction) -> Plan:
-    """Return the plan; add progressive resizing if too few epochs fit into the budget."""
+    """Return the plan, adding progressive resizing if too few epochs fit into the budget."""
     side = smaller_side(plan.resolution)
     if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:
         return plan

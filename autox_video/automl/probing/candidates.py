@@ -30,7 +30,7 @@ from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import build_config
 
 SMALLEST_SHARE = 0.25
-"""Smallest share of the clips whose features must fit in the time for a candidate."""
+"""Share of the clips that must fit in the time limit for a candidate to be tried."""
 FEWEST_CLIPS = 10
 """Smallest number of clips with features for which a candidate is scored."""
 

@@ -299,7 +299,7 @@ def _choose(
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Return, for each clip (n,), whether every repeat has its class in another fold too."""
+    """Return, for each clip (n,), whether its class occurs in several folds of every repeat."""
     spread = np.ones(classes.max() + 1, dtype=bool)
     for fold in folds:
         counts = np.zeros((len(spread), folds.max() + 1), dtype=np.int64)

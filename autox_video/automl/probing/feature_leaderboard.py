@@ -165,7 +165,7 @@ def _weights(prepared: Prepared) -> list[Pretrained]:
 
 
 def _describes(prepared: Prepared) -> bool:
-    """Return whether to try descriptors, which needs a free choice of backbone and weights."""
+    """Return whether to try descriptors, based on the keys `backbone` and `load_from`."""
     asked = prepared.basis.settings
     return asked.backbone == AUTO and asked.load_from in (AUTO, "none")
 

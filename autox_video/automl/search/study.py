@@ -140,7 +140,7 @@ def _shown(storage: str) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Return the value with floats rounded to nine digits, to hide differences by machine."""
+    """Return the value with floats rounded to nine digits, to ignore machine differences."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):
