@@ -13,7 +13,7 @@ EXAMPLES = (("one sub-folder per class", "autox-video check my/clips"),)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments, since this command takes only config keys."""
+    """Add no arguments; this command takes only config keys."""
 
 
 def run(options: argparse.Namespace) -> int:

@@ -41,7 +41,7 @@ Row = tuple[str, str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments, since there is only one report."""
+    """Add no arguments; this command takes none."""
 
 
 def run(options: argparse.Namespace | None = None) -> int:

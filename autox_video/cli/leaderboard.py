@@ -11,7 +11,7 @@ HELP = "show every model that was tried in work_dir, the best first"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments, since this command takes only config keys."""
+    """Add no arguments; this command takes only config keys."""
 
 
 def run(options: argparse.Namespace) -> int:

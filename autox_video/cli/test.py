@@ -12,7 +12,7 @@ EXAMPLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no arguments, since this command takes only config keys."""
+    """Add no arguments; this command takes only config keys."""
 
 
 def run(options: argparse.Namespace) -> int:

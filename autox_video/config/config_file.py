@@ -97,7 +97,7 @@ def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
     """Return the values, the FILE:LINE of each key, and a message for each duplicate key.
 
     Raises:
-        ConfigError: the file is missing, cannot be read, or is not a YAML mapping.
+        ConfigError: the file is missing, is unreadable, or is not a YAML mapping.
     """
     text = _read_text(path)
     try:

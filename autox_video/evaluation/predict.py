@@ -127,7 +127,7 @@ def predict(
     """Return one prediction per clip in list order, averaged over the views of the clip.
 
     If the views of a clip do not cover the whole clip, more views are added (`sampling.rounds_of`).
-    If there are several processes, they share the batches, which are the same as with one process,
+    Several processes share the batches, whose content does not depend on the number of processes,
     and each process returns the predictions of all clips.
 
     Args:
