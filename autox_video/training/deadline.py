@@ -7,7 +7,7 @@ from typing import NamedTuple
 from autox_video.planning.predicted_time import Prediction, evaluations
 
 RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
-"""Time reserved for saving and shutdown: share of the time budget, and minimum in seconds."""
+"""Share of the time budget reserved for saving and shutdown, and its minimum in seconds."""
 TEST_MARGIN = 1.15
 """Safety factor for the predicted test time, since testing cannot be cut short."""
 
@@ -36,14 +36,14 @@ class EarlySteps:
     """Duration of an early step relative to a later step."""
 
     def worth(self, start: int, stop: int, last_step: int) -> float:
-        """Return how many later steps take as long as steps `start` to `stop` of `last_step`."""
+        """Return the number of later steps that take as long as steps `start` to `stop`."""
         early = max(0.0, min(stop, self.part * last_step) - start)
         return max(0, stop - start) - early * (1 - self.cost)
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The progress and the speed of a run."""
+    """The progress and speed of a training run."""
 
     step: int
     """Number of training steps done."""
@@ -58,13 +58,13 @@ class Pace:
     early: EarlySteps = EarlySteps()
 
     def needed_sec(self, end: End) -> float:
-        """Return the time in seconds that training still needs until `end`, with evaluations."""
+        """Return the remaining time in seconds until `end`, including evaluations."""
         steps = self.early.worth(self.step, end.last_step, end.last_step)
         count = evaluations(self.epoch, end.epochs, self.val_interval)
         return steps * self.step_sec + count * self.evaluation_sec
 
     def end_in_time(self, end: End, left_sec: float) -> End:
-        """Return the given end of training if there is enough time, else the latest possible end.
+        """Return the given end of training if time permits, or else the latest possible end.
 
         Training ends after a complete epoch if possible. If there is no time to finish the current
         epoch, training ends at a step within the epoch, estimated as if early steps were as slow as

@@ -17,7 +17,7 @@ from autox_video.core.console import complain, is_silent
 from autox_video.distributed.processes import STOPPED
 
 TWICE_SEC = 0.5
-"""Time in which repeated signals count as one; a terminal and a launcher may both send one."""
+"""Time in seconds within which two signals count as one, since a launcher may repeat a signal."""
 
 
 class Stopped(BaseException):

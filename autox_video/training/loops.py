@@ -42,7 +42,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         dataloader: config of ClipBatches.
         max_epochs: number of epochs.
         val_interval: number of epochs between two evaluations.
-        max_bad: tolerated share of clips that become unreadable during training.
+        max_bad: maximum share of training clips that may become unreadable during training.
         accumulation: number of gradient accumulation parts per step.
     """
 
@@ -78,7 +78,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
 
     def end_at(self, epochs: int, last_step: int) -> None:
-        """Set the total number of epochs and steps of the run."""
+        """Set the total numbers of epochs and steps of the run."""
         self._max_epochs, self._max_iters = epochs, last_step
 
     def evaluation_is_due(self) -> bool:

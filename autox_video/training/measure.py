@@ -44,7 +44,7 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
     Args:
         config: config of the run, without a cache.
         processes: number of processes that share a training step.
-        limit_sec: approximate time limit in seconds, not counting one clip and three small steps.
+        limit_sec: approximate time limit in seconds, excluding one clip and three small steps.
     """
     started = time.monotonic()
     with _leaving_no_trace():
@@ -80,7 +80,7 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
 
 
 def measure_cached(config: Config, measured: Measured, *, limit_sec: float = LIMIT_SEC) -> Measured:
-    """Return the measurements, updated with the times of a first and a second read with cache.
+    """Return the measurements, updated with the times of a first and a second read with a cache.
 
     Args:
         config: config of the run, with a cache to which the measured clips are added.
@@ -126,7 +126,7 @@ def _leaving_no_trace() -> Iterator[None]:
 
 
 def _read_sec(dataset: ClipDataset, workers: int, limit_sec: float) -> float | None:
-    """Return the time per clip of one worker while all workers read; None if all reads fail."""
+    """Return one worker's time per clip while all workers read; None if all reads fail."""
     at_a_time = max(workers, 1)
     count = min(CLIPS_READ * at_a_time, len(dataset))
     positions = np.linspace(0, len(dataset) - 1, count).astype(int).tolist()

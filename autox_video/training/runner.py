@@ -1,4 +1,4 @@
-"""An mmengine Runner without the usual files and messages, and the log of a run."""
+"""The log of a run, and an mmengine Runner without mmengine's usual files and messages."""
 
 import logging
 import warnings

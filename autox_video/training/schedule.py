@@ -34,7 +34,7 @@ class WarmFlatCosine(_ParamScheduler):
 
     @property
     def shape(self) -> list[float]:
-        """The steps at which warm-up, constant phase and decay end, for `take_shape`."""
+        """The steps at which the warm-up, constant phase and decay end, for `take_shape`."""
         return [self.warmup, self.fall, self.total]
 
     def end_at(self, total: int) -> list[float]:

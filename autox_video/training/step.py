@@ -36,7 +36,7 @@ class TrainStep:
         seed: random seed.
 
     Raises:
-        ResourceError: one of several processes could not fit a single clip in memory.
+        ResourceError: a single clip does not fit in the memory of one of several processes.
     """
 
     def __init__(self, runner, *, accumulation: int, seed: int) -> None:

@@ -128,7 +128,7 @@ def colour_histograms(frames: Tensor) -> Tensor:
 
 
 def gabor_filters() -> Tensor:
-    """Return an even and an odd Gabor filter per orientation, (2 ORIENTATIONS, 1, K, K)."""
+    """Return an even and an odd Gabor filter (2 ORIENTATIONS, 1, K, K) for each orientation."""
     radius = int(2.5 * GABOR_SIGMA)
     side = torch.arange(-radius, radius + 1.0)
     down, along = torch.meshgrid(side, side, indexing="ij")
@@ -161,7 +161,7 @@ def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
 
 
 def pattern_numbers() -> Tensor:
-    """Return the bin of each 8-bit pattern, (256,): 0 to 57 for uniform patterns, 58 for others."""
+    """Return the bin (256,) of each 8-bit pattern: 0 to 57 if the pattern is uniform, else 58."""
     numbers, count = [], 0
     for code in range(256):
         bits = [code >> bit & 1 for bit in range(8)]

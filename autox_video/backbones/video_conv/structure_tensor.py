@@ -34,7 +34,7 @@ def structure_tensor(x: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Average 2x2 pixels; if a size is odd, the last row or column is averaged separately."""
+    """Average each 2x2 pixels; if a size is odd, the last row or column is averaged separately."""
     return F.avg_pool3d(x, (1, 2, 2), ceil_mode=True, count_include_pad=False)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from autox_video.backbones.spec import Size
 
 APART = -100.0
-"""Published mask value for tokens that share a window only because of the cyclic shift."""
+"""Mask value for tokens that share a window only because of the cyclic shift, as published."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -43,7 +43,7 @@ HEAD = ("cls_head.fc_cls.weight", "cls_head.fc_cls.bias")
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """Which tensors of a weight file were loaded into a model, under mmaction2's names."""
+    """Which tensors were loaded from a weight file into a model, under mmaction2's names."""
 
     path: str
     layout: str
@@ -51,7 +51,7 @@ class LoadReport:
     loaded: int
     """Number of tensors that were loaded."""
     skipped: tuple[str, ...]
-    """Head tensors of the file, skipped because the head is for other classes."""
+    """Head tensors in the file that were skipped because the head is for other classes."""
     missing: tuple[str, ...]
     """Model tensors that were not loaded and keep their random initialisation."""
     resized: Mapping[str, tuple[Window, Window]]
@@ -86,7 +86,7 @@ class LoadReport:
 def load_pretrained(
     model: nn.Module, path: str | Path, head_rows: Sequence[int] = ()
 ) -> LoadReport:
-    """Load a weight file's backbone into a recogniser, and the head weights of known classes.
+    """Load a weight file's backbone and the head weights of known classes into a recogniser.
 
     Head weights are specific to the classes of the pretraining data. Fine-tuning therefore starts
     with a new head unless `head_rows` maps the classes, even if the number of classes is the same.

@@ -38,7 +38,7 @@ from autox_video.training.checkpoints.model_state import (
 )
 
 SAVING_SHARE = 0.01
-"""Maximum share of the training time spent on saving checkpoints after epochs."""
+"""Maximum share of the training time to spend on saving checkpoints after epochs."""
 MOST_ROLLBACKS = 3
 LOWER_LR = 0.5
 
@@ -53,7 +53,7 @@ class SavingClock:
         self._last = time.monotonic()
 
     def is_due(self, *, at_rest: bool) -> bool:
-        """Return whether to save now; `at_rest` (after an epoch) allows early saves if cheap."""
+        """Return whether to save now; after an epoch (`at_rest`), a fast save may happen early."""
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
@@ -149,7 +149,7 @@ class ClipCheckpointHook(Hook):
     # ---- saving ----
 
     def save_state(self, runner) -> None:
-        """Write latest.pth if the state has changed; if writing fails, training continues."""
+        """Write latest.pth if the state has changed; a failed write does not end training."""
         writes = processes.current().is_main
         if self._saved_at == _progress(runner) or not (writes or is_sharded(runner.model)):
             return
@@ -296,7 +296,7 @@ class ClipCheckpointHook(Hook):
 
 
 def checkpoint_hook_of(runner) -> ClipCheckpointHook:
-    """Return the checkpoint hook of a runner."""
+    """Return the checkpoint hook that is registered in a runner."""
     return next(hook for hook in runner.hooks if isinstance(hook, ClipCheckpointHook))
 
 

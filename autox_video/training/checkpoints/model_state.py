@@ -29,14 +29,14 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return all weights; if sharded, all ranks must call this, and only rank 0 gets weights."""
+    """Return all weights; all ranks must call this if sharded, and only rank 0 gets weights."""
     if is_sharded(model):
         return get_model_state_dict(model, options=_WHOLE)
     return unwrapped(model).state_dict()
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load full weights into a model, sharded or not; raise RuntimeError on a mismatch."""
+    """Load full weights into a model, sharded or not; raise RuntimeError if they do not match."""
     if is_sharded(model):
         set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True))
     else:
@@ -56,7 +56,7 @@ def optimizer_state(model: nn.Module, wrapper: OptimWrapper) -> dict[str, Any]:
 
 
 def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[str, Any]) -> None:
-    """Load a state from `optimizer_state`, even if the number of processes has changed."""
+    """Load a state returned by `optimizer_state`, even if the number of processes has changed."""
     if not is_sharded(model):
         wrapper.load_state_dict(state)
         return
@@ -79,6 +79,6 @@ def load_optimizer_state(model: nn.Module, wrapper: OptimWrapper, state: dict[st
 
 
 def _names(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Return the parameter names in the order of the optimizer."""
+    """Return the parameter names in the optimizer's order."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     return [names[p] for group in optimizer.param_groups for p in group["params"]]

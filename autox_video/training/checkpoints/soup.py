@@ -1,4 +1,4 @@
-"""A greedy model soup: average a run's best weights if the average validates better.
+"""A greedy model soup: average the best weights of a run if averaging improves validation.
 
 The method follows Wortsman et al., "Model soups" (ICML 2022, section 2), but uses weights from
 different epochs of a single run. The average starts with the best weights. The next best weights

@@ -69,7 +69,7 @@ class WeightEMA(Hook):
         return {"steps": self.steps, "average": average}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load a state from `state_dict`, with the average sharded like the current weights."""
+        """Load a state returned by `state_dict`, and shard the average like the current weights."""
         self.steps = state["steps"]
         average = state["average"].items()
         self.average = {name: _sharded_as(self.weights[name], value) for name, value in average}
@@ -92,7 +92,7 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def _sharded_as(weight: nn.Parameter, value: Tensor) -> Tensor:
-    """Return a copy of a full tensor, with the device and sharding of a weight."""
+    """Return a copy of a full tensor with the same device and sharding as a weight."""
     value = value.to(weight.device, copy=True)
     if isinstance(weight, DTensor):
         return distribute_tensor(value, weight.device_mesh, weight.placements)

@@ -1,4 +1,4 @@
-"""The file metrics.jsonl in the work dir, with a JSON line per training summary or evaluation."""
+"""The file metrics.jsonl in the work dir, with one line per training summary or evaluation."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from autox_video.run.work_dir import METRICS
 
 Event = dict[str, Any]
 _TYPES = {"event": str, "epoch": int, "iter": int}
-"""Required fields of an event, with their types."""
+"""Required fields of an event and their types."""
 
 
 class MetricsFile:
@@ -23,7 +23,7 @@ class MetricsFile:
         self.waiting: list[Event] = []
 
     def append(self, event: Event) -> str | None:
-        """Write an event; return a message for the user when writing first fails, else None."""
+        """Write an event; return a message for the user at the first failure, otherwise None."""
         # JSON cannot represent NaN and infinity.
         self.waiting.append(
             {
@@ -57,7 +57,7 @@ class MetricsFile:
 
 
 def read_evaluations(work_dir: Path) -> list[Event]:
-    """Return epoch, iteration and metrics of each evaluation in a work dir, in file order.
+    """Return the epoch, iteration and metrics of each evaluation in a work dir, in file order.
 
     Raises:
         ResourceError: the file cannot be read.

@@ -29,7 +29,7 @@ LEAST_SECONDS_BETWEEN_LINES = 5.0
 """Minimum time between two lines in train.log within an epoch, and between two readings of the
 loss, since each reading waits for the GPU."""
 SLOW_LOADING_SHARE = 0.2
-"""Minimum share of time spent waiting for data for the share to be shown to the user."""
+"""Minimum share of time spent waiting for data at which the user is told the share."""
 
 
 @HOOKS.register_module()
@@ -41,7 +41,7 @@ class Progress(Hook):
     spent waiting for data.
 
     Args:
-        quiet: whether to show only progress and problems, and to log the rest (for side runs).
+        quiet: whether to show only progress and problems and log other messages (for side runs).
     """
 
     priority = "LOW"
@@ -89,12 +89,12 @@ class Progress(Hook):
         self.best, self.resumed = best or {}, True
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Tell the user why training was rolled back, and remove events of steps to repeat."""
+        """Tell the user why training was rolled back, and remove the events of steps to repeat."""
         self._go_back(runner.train_loop)
         self._tell(sentence, complain)
 
     def after_train(self, runner) -> None:
-        """Write the time spent on training and saving, if any step was trained."""
+        """Write the time spent on training and saving, if this process has trained any step."""
         loop = runner.train_loop
         if self.resumed:
             self._tell(f"Training was already finished after {loop.epoch} epochs.")
@@ -195,7 +195,7 @@ class Progress(Hook):
                 self._tell(f"Skipped: {clip.error}", complain)
 
     def close(self, runner) -> None:
-        """Close the progress display; also called if the run fails."""
+        """Close the progress display, even if the run has failed."""
         if self.activity:
             self.activity.close()
             self.activity = None
@@ -236,7 +236,7 @@ class Progress(Hook):
 
 
 class Window:
-    """Metrics over consecutive training steps.
+    """Metrics over a sequence of consecutive training steps.
 
     Args:
         outputs: step outputs from before an interruption, if the run was resumed.

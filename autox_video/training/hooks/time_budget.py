@@ -1,7 +1,7 @@
 """Keep a run within its time budget by shortening training that is slower than predicted.
 
 The main process decides when training ends, based on the clock of the run, and tells the other
-processes. Checkpoints include the decision, so that a resumed run ends at the same point.
+processes. Checkpoints include the end of training, so that a resumed run ends at the same point.
 """
 
 import time
@@ -23,7 +23,7 @@ MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
 """Training may be extended beyond the plan until the share MORE_UNTIL of all steps is done.
 Shortened training may be extended back to the plan until the share BACK_UNTIL is done."""
 FEWEST_STRETCHES = 2
-"""Minimum number of measured epochs over which the speed is averaged, if available."""
+"""Minimum number of measured epochs over which to average the speed, if available."""
 TRUSTED_STEPS = 8
 """Number of measured steps that have the same weight as the predicted speed."""
 TOLD_SHARE = 0.15
@@ -46,7 +46,7 @@ class TimeBudget(Hook):
         budget_sec: time budget of the whole run.
         reserve_sec: part of the budget that is reserved for everything after training.
         first_epoch_sec: predicted time of the first epoch.
-        epoch_sec: predicted time of each later epoch.
+        epoch_sec: predicted time of each epoch after the first.
         evaluation_sec: predicted time of an evaluation.
         most_epochs: maximum number of epochs.
         early_share: share of all steps that are early steps (see `EarlySteps`).
@@ -75,7 +75,7 @@ class TimeBudget(Hook):
         self._cut: dict[str, Any] | None = None
         self._loaded: dict[str, Any] | None = None
         self._stretches: list[tuple[float, float]] = []
-        """Measured and predicted duration in seconds of each epoch trained by this process."""
+        """Measured and predicted durations in seconds of the epochs trained by this process."""
         self._began: tuple[float, int] | None = None
         """Time and step at which this process started or resumed the current epoch."""
         self._next_look = 0.0
@@ -103,7 +103,7 @@ class TimeBudget(Hook):
         self.evaluation_sec = time.monotonic() - self._val_started
 
     def after_resume(self, runner, best: dict[str, float] | None) -> None:
-        """Restore the end of training from the checkpoint, unless plan or budget have changed."""
+        """Restore the checkpoint's end of training, unless the plan or budget has changed."""
         loop, cut = runner.train_loop, self._loaded
         if cut is None or cut["of"] != self._decided_for(loop):
             return
@@ -133,7 +133,7 @@ class TimeBudget(Hook):
                 self.end_at(loop, *end)
 
     def new_end(self, loop) -> tuple[int, int]:
-        """Return the new total epochs and steps if the end of training must move, else (0, 0).
+        """Return the new total epochs and steps if the end of training must move, otherwise (0, 0).
 
         Only the main process decides; the caller must send the result to the other processes.
         """
@@ -150,7 +150,7 @@ class TimeBudget(Hook):
         self._tell(loop)
 
     def _other_end(self, loop, at_hand: End) -> End | None:
-        """Return an earlier end if time is short, a later end if time is plentiful, else None."""
+        """Return an earlier end if time is short, a later end if time is left, otherwise None."""
         pace = self._pace(loop)
         left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
         end = pace.end_in_time(at_hand, left_sec)

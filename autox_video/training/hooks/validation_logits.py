@@ -20,7 +20,7 @@ class SaveLogits(Hook):
     priority = "NORMAL"  # before the checkpoint hook, so that a saved evaluation has its logits
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
-        """Write the logits to disk; if writing fails, training continues."""
+        """Write the logits to disk; a failed write does not end training."""
         measured = runner.val_loop.evaluator.metrics[0].measured
         if measured is None or not processes.current().is_main:
             return
@@ -32,10 +32,10 @@ class SaveLogits(Hook):
 
 
 def read_logits(work_dir: Path) -> dict[str, np.ndarray] | None:
-    """Return the saved outputs of a run's last evaluation; None if missing or unreadable.
+    """Return the saved outputs of a run's last evaluation; None if the file is not readable.
 
-    The result contains `positions` (N,) of the clips in the clip list, `logits` (N, K) and
-    `labels` (N,).
+    The result contains the clips' `positions` (N,) in the clip list, their `logits` (N, K) and
+    their `labels` (N,).
     """
     try:
         content = json.loads((work_dir / LOGITS).read_bytes())

@@ -19,7 +19,7 @@ class ValidationOutcomes(Hook):
     """Record per-clip results, to cross-validate the choice of the best evaluation.
 
     Args:
-        groups: group of each validation clip, (N,); clips of a group stay together.
+        groups: group of each validation clip, (N,); clips of a group stay in the same fold.
     """
 
     priority = "VERY_LOW"
@@ -27,7 +27,7 @@ class ValidationOutcomes(Hook):
     def __init__(self, groups: np.ndarray) -> None:
         self.groups = groups
         self.columns = np.zeros((0, 3, len(groups)), dtype=np.float32)
-        """For each clip: correctness (0 or 1), calibrated loss and weight, (E, 3, N)."""
+        """Correctness (0 or 1), calibrated loss and weight of each clip, (E, 3, N)."""
 
     def after_val_epoch(self, runner, metrics: dict[str, float] | None = None) -> None:
         """Record the result for each clip; unreadable clips have a weight of 0."""
