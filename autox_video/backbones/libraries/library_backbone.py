@@ -83,7 +83,7 @@ class LibraryBackbone(Backbone):
         """Do nothing, since the library has already initialised the weights."""
 
     def parts(self) -> Parts:
-        """Return the parts of the network in forward order, each with a flag for blocks.
+        """Return the network's parts in forward order, each with a flag that is true for blocks.
 
         In a network without lists of blocks, every part counts as a block.
         """
@@ -159,7 +159,7 @@ class FrameBackbone(LibraryBackbone):
 
 
 def chain(net: nn.Module) -> Parts:
-    """Return the parts of a network in forward order, each with a flag for blocks.
+    """Return a network's parts in forward order, each with a flag that is true for blocks.
 
     The elements of a list of composite modules are blocks. Parts without parameters are left out.
     """

@@ -1,4 +1,4 @@
-"""Find the configs of mmaction2's models, and read how the models expect their input.
+"""Find the configs of mmaction2's models, and read which input the models expect.
 
 Configs are Python files, but this module never executes them, since a run record from an unknown
 source may name any file. The parser supports only assignments of plain values, which is all that
@@ -35,7 +35,7 @@ _MISNAMED = {
         "uniformerv2-base-p16-res224_clip_8xb32-u8_kinetics700-rgb"
     )
 }
-"""Correct config names, by model name, where the zoo's table gives a wrong config name."""
+"""Corrected config names, by model name, for models with a wrong config name in the zoo."""
 _DENSE_RANGE = 64
 """Default number of video frames in the range from which DenseSampleFrames samples."""
 NAMED = 5
@@ -94,7 +94,7 @@ def _starts(name: str) -> tuple[str, str]:
 
 
 def _with_longest_beginning(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names that share the longest prefix with a name, of at least two letters."""
+    """Return the names that share the longest prefix (two or more letters) with `name`."""
     pairs = {n: zip(n, name, strict=False) for n in names}
     shared = {n: sum(1 for _ in takewhile(lambda p: p[0] == p[1], pairs[n])) for n in pairs}
     longest = max(shared.values(), default=0)
@@ -169,7 +169,7 @@ def read_config(path: Path) -> Values:
 
 
 def _value(node: ast.expr, names: Values) -> Any:
-    """Return the value of an expression; raise ValueError with the line number if it has code."""
+    """Return the value of an expression; raise ValueError if evaluation would execute code."""
     match node:
         case ast.Constant():
             return node.value

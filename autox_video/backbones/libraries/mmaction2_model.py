@@ -59,7 +59,7 @@ class Mmaction2Model(LibraryBackbone):
         options: see LibraryBackbone.
 
     Raises:
-        ConfigError: the model does not support the given number of frames or side.
+        ConfigError: the model does not support the given number of frames or input size.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Mmaction2Model(LibraryBackbone):
         return features if features.dim() == 5 else features[..., None, None, None]
 
     def parts(self) -> Parts:
-        """Return the parts of the network in forward order, each with a flag for blocks."""
+        """Return the network's parts in forward order, each with a flag that is true for blocks."""
         if self.net.kind == "ResNet3dSlowFast":
             return _parts_of_pathways(self.net["backbone"])
         return super().parts()
@@ -134,7 +134,7 @@ class _Chosen(nn.ModuleDict):
 
 
 def _check_size(kind: str, entry: Mapping[str, Any], frames: int | None, side: int | None) -> None:
-    """Raise ConfigError if a class does not support the number of frames or the side."""
+    """Raise ConfigError if a class does not support the number of frames or the input size."""
     if kind == "ResNet3dSlowFast" and frames and frames % entry.get("resample_rate", 8):
         raise ConfigError(
             f"clip_len: this SlowFast network takes a multiple of {entry.get('resample_rate', 8)} "
@@ -154,7 +154,7 @@ def _check_size(kind: str, entry: Mapping[str, Any], frames: int | None, side: i
 def _adapted(
     entry: Mapping[str, Any], frames: int | None, side: int | None, drop_path_rate: float
 ) -> dict[str, Any]:
-    """Return a config entry in which the plan's values replace the arguments of the class."""
+    """Return a config entry with the plan's values for the arguments that the class accepts."""
     known, kind = arguments_of(entry["type"]), entry["type"]
     changes: dict[str, Any] = {"pretrained": None, "return_feat_map": True}
     changes |= dict.fromkeys(_OFF, False)

@@ -256,7 +256,7 @@ def native_frames(config: PreTrainedConfig) -> int:
 
 
 def native_side(config: PreTrainedConfig) -> int:
-    """Return the height and width in px of the published model's input."""
+    """Return the side of the published model's square input, in px."""
     size = config.crop_size if config.model_type == "vjepa2" else config.image_size
     return size if isinstance(size, int) else size[0]
 

@@ -162,7 +162,7 @@ def _find(
 
 
 def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
-    """Return the weight files in the folders that are not known; `load_from` can still use them."""
+    """Return the unknown weight files in the folders, which `load_from` can still use."""
     paths = sorted(path for folder in folders for path in Path(folder).glob("*"))
     weights = (path for path in paths if path.suffix in WEIGHT_SUFFIXES and path.is_file())
     return tuple(str(path) for path in weights if known_file(path) is None)

@@ -120,8 +120,8 @@ def _layout_of(state: State) -> str:
 def _from_torchvision(name: str, *, images: bool) -> str:
     """Return mmaction2's name for a tensor in torchvision's layout.
 
-    In torchvision's `features`, stages alternate with patch merging layers. In image models, the
-    patch embedding comes first.
+    In torchvision's `features`, stages alternate with patch merging layers. In image models,
+    `features` starts with the patch embedding.
     """
     if match := re.fullmatch(r"features\.0\.(0|2)\.(\w+)", name):
         return f"patch_embed.{'proj' if match[1] == '0' else 'norm'}.{match[2]}"
@@ -134,6 +134,6 @@ def _from_torchvision(name: str, *, images: bool) -> str:
 
 
 def _prefixed(name: str) -> str:
-    """Return the full tensor name in a recogniser for a tensor of the backbone or head."""
+    """Return a recogniser's full name for a tensor of the backbone or head."""
     head = re.match(r"head\.(fc\.)?", name)
     return f"cls_head.fc_cls.{name[head.end() :]}" if head else f"backbone.{name}"
