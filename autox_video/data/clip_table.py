@@ -76,8 +76,7 @@ class ClipTable:
         return bool(self.labels) and isinstance(self.labels[0], tuple)
 
     def class_sets(self) -> list[tuple[int, ...]]:
-        """Return a tuple of class indices for each clip; () for all clips if there are no
-        labels."""
+        """Return each clip's class indices; the tuples are empty if there are no labels."""
         if self.labels is None:
             return [()] * len(self)
         return list(map(indices_of, self.labels))

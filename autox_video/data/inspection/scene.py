@@ -74,9 +74,8 @@ def same_scene(
             other descriptor.
         sizes: width and height (N, 2) in pixels; clips of different sizes never match.
         neighbours: pairs (P, 2) of clips, by row, that are neighbours in a sequence.
-        copies: group labels (N,) of near-duplicates. Only the first clip of each
-            group is compared with all other clips; the rest of the group are compared only with
-            their neighbours.
+        copies: group labels (N,) of near-duplicates. Only the first clip of each group is compared
+            with all other clips; the rest of the group are compared only with their neighbours.
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:

@@ -83,8 +83,7 @@ class ClipTree:
         return best[min(best)] if best else []
 
     def nearest(self, path: str) -> str | None:
-        """Return a clip with a similar name; None if no name is similar or there are too many
-        clips."""
+        """Return a clip with a similar name; None if there is none or too many must be compared."""
         stems = self._stems()
         if len(stems) > COMPARED_AT_MOST:
             return None

@@ -28,7 +28,7 @@ class Listing:
     data_root: Path | str
     """Folder or URL of the clips; `remote.join` gives the path or URL of a clip."""
     classes: tuple[str, ...]
-    """Class names by index; "0", "1", ... if there are no names."""
+    """Class names by index; "0", "1", ... if the classes have no names."""
     named: bool
     """Whether the class names come from a list, from folders or from a file of class names."""
     train: ClipTable
@@ -37,9 +37,9 @@ class Listing:
     test: ClipTable | None
     """Test clips; None if there are no test clips."""
     notes: tuple[str, ...] = ()
-    """Messages for the user: what was skipped or split, and what looks unusual."""
+    """Messages for the user about what was skipped or split, and what looks unusual."""
     split_request: SplitRequest | None = None
-    """How to split `train`; None if it is not to be split."""
+    """How to split `train`; None if no split is needed."""
 
     @property
     def multi_label(self) -> bool:
@@ -65,7 +65,7 @@ def read_listing(settings: Settings) -> Listing:
     writes no files.
 
     Raises:
-        ListingError: all problems found, one message each.
+        ListingError: the lists have problems; there is one message per problem.
         InstallError: the package for URLs of clips or lists is missing.
     """
     root, train_list = check_root(settings.data_root), settings.ann_file_train
@@ -102,7 +102,7 @@ def read_listing(settings: Settings) -> Listing:
 
 
 def restore_split(listing: Listing) -> Listing:
-    """Apply the split in WORK_DIR/split if it has exactly the listed clips; else do nothing."""
+    """Apply the split in WORK_DIR/split if it contains exactly the listed clips."""
     how = listing.split_request
     if how is None or how.stored is None:
         return listing
@@ -159,7 +159,7 @@ def _on_recordings(train: ClipTable) -> list[str]:
 def _is_multi_label(
     lists: ConfiguredLists, names: Names | None, wanted: bool | str, root: str | Path
 ) -> bool:
-    """Return whether the data is multi-label, as configured or by default judging by the lists."""
+    """Return whether the data is multi-label, according to the config or, by default, the lists."""
     if wanted != AUTO:
         return wanted
     splits = lists.splits.values()
@@ -245,7 +245,7 @@ def read_test(
         The clips; None if there are no test clips.
 
     Raises:
-        ListingError: all problems found, one message each.
+        ListingError: the lists have problems; there is one message per problem.
     """
     root, reading = check_root(settings.data_root), configured_lists.reading_of(settings)
     if settings.ann_file_test != AUTO:

@@ -21,8 +21,8 @@ _WORTH_READING_FOLDER = 16
 def say_missing(splits: Splits, root: str | Path) -> list[str]:
     """Report missing clips, one message per clip.
 
-    Remote clips are not checked, since that would take one request per clip; a missing remote clip
-    fails when it is opened.
+    Remote clips are not checked, since the check would take one request per clip; a missing remote
+    clip is noticed when it is opened.
 
     Raises:
         InstallError: the package for the clips' URLs is missing.
@@ -57,7 +57,7 @@ def _example(tree: ClipTree) -> str | None:
 
 
 def _unknown_addresses(splits: Splits) -> list[str]:
-    """Report URLs with an unknown scheme, checking one URL per scheme without network access."""
+    """Report URLs with an unknown scheme; one URL per scheme is checked, without network access."""
     first: dict[str, tuple[ClipTable, int]] = {}
     for clips in splits.values():
         for row, path in enumerate(clips.paths):

@@ -31,7 +31,7 @@ def _has_no_width(char: str) -> bool:
 
 
 def as_drawn(text: str) -> str:
-    """Return a key that is equal for names that look alike, across alphabets."""
+    """Return a key that is equal for names that look alike, even in different alphabets."""
     return unicodedata.normalize("NFKC", as_seen(text)).translate(_DRAWN_ALIKE)
 
 

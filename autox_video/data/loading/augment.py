@@ -21,7 +21,7 @@ FLIP, PICTURES, ERASE, ERASED_PART, MIX, RECOLOUR, COLOURS = range(7)
 
 @dataclass(frozen=True, slots=True)
 class Strengths:
-    """Strength of each augmentation; 0 turns it off."""
+    """Strength of each augmentation; 0 turns an augmentation off."""
 
     flip: float = 0.0
     """Probability of a horizontal flip."""
@@ -44,7 +44,7 @@ class Strengths:
 
 
 class ClipAugmentation:
-    """Augments batches of clips, and their labels with MixUp or CutMix."""
+    """Augments batches of clips; MixUp and CutMix also mix the labels."""
 
     def __init__(self, strengths: Strengths, num_classes: int) -> None:
         self.strengths = strengths
@@ -60,7 +60,7 @@ class ClipAugmentation:
         ]
 
     def on_pixels(self, clips: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Return clips (B, T, 3, H, W) uint8 with flips and colour changes; one seed per clip."""
+        """Return clips (B, T, 3, H, W) uint8 with random flips and colour changes."""
         flipped = [_chance(seed + FLIP, self.strengths.flip) for seed in seeds]
         if any(flipped):
             mask = torch.tensor(flipped).to(clips.device, non_blocking=True)

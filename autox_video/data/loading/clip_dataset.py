@@ -1,4 +1,4 @@
-"""The data set of listed clips, read and cropped by a pipeline, and its batches for a model."""
+"""The data set of listed clips, which a pipeline reads and crops, and batches of its clips."""
 
 import math
 import mmap
@@ -49,7 +49,7 @@ class ClipDataset:
     seed: int = 0
     """Seed of all random numbers."""
     rounds: Sequence[int] | None = None
-    """For testing, the round to read from each clip (see `sampling.rounds_of`); None: one round."""
+    """For testing, the round to read from each clip (see `sampling.rounds_of`), or None."""
 
     def __post_init__(self) -> None:
         if isinstance(self.clips, str):
@@ -117,7 +117,7 @@ def _seed_of(seed: int, epoch: int, position: int) -> int:
 
 
 class ClipBatches(ClipLoader):
-    """The batches of a data set for a model, by epoch; used in place of a DataLoader.
+    """Provides a data set's batches for each epoch; used in place of a DataLoader.
 
     In training, each batch is divided among the processes. In evaluation (fixed order), each
     process gets whole batches, so that results are the same as with a single process.
@@ -126,7 +126,8 @@ class ClipBatches(ClipLoader):
         dataset: the data set to read.
         batch_size: samples per batch, over all processes.
         workers: number of worker processes that read the clips; 0: read in this process.
-        shuffle: whether to shuffle, depending on the data set's seed and the epoch.
+        shuffle: whether to shuffle the clips; the order depends on the data set's seed and the
+            epoch.
         pin_memory: whether to copy batches to page-locked memory, for a GPU.
         processes: the processes that share the batches; None: only this one.
     """

@@ -2,7 +2,7 @@
 
 A file contains all frames of one clip that training can request, uncompressed, so that they can be
 memory-mapped. The file name is a digest of the clip's file and the decoding parameters, so that
-runs can share entries, and entries are never stale.
+runs can share entries and no entry is ever stale.
 
 Shape legend: T times, N frames, H height and W width in pixels.
 """
@@ -35,7 +35,7 @@ def default_folder() -> Path | None:
 
 
 def content_name(video: str | Path, reading: str) -> str | None:
-    """Return the cache name of a clip's file and decoding parameters; None if it is unreadable.
+    """Return the cache file name for a clip and its decoding parameters; None if it is unreadable.
 
     Remote clips are assumed never to change; they are not fetched to compute the name.
     """
@@ -86,7 +86,7 @@ class FrameCache:
         self.files = DiskCache(Path(folder), max_gib * 2**30, SUFFIX, time.time())
 
     def get(self, name: str) -> CachedClip | None:
-        """Return a cached clip; None if it is not cached or the file is damaged."""
+        """Return a clip from the cache; None if it is not cached or its file is damaged."""
         content = self.files.get(name)
         if content is None:
             return None

@@ -1,7 +1,7 @@
 """Read the items of a data set in batches, in order, with worker processes that read ahead.
 
-Items are written directly into memory shared by all processes. The memory is anonymous, so that no
-limit of /dev/shm applies.
+Items are written directly into memory shared by all processes. The memory is anonymous, so the size
+limit of /dev/shm does not apply.
 """
 
 import math
@@ -29,7 +29,7 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How many clips may be unreadable before the disk, not the clips, is considered faulty."""
+    """How many clips may be unreadable before the disk, and not the clips, is considered faulty."""
 
     broken: float = math.inf
     """Maximum number of unreadable clips."""
@@ -100,7 +100,7 @@ class ClipLoader:
     def read(
         self, order: Sequence[int], batches: Sequence[Sequence[int]], *, fill: bool = False
     ) -> Iterator[Loaded]:
-        """Yield the items of each batch, without the unreadable ones.
+        """Yield the items of each batch, without unreadable items.
 
         If more clips are unreadable than tolerated, reading stops: the current batch is the last
         and may be incomplete.
@@ -169,7 +169,7 @@ class ClipLoader:
         return task
 
     def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
-        """Wait for a task; return whether it succeeded, and record and report the clip if not."""
+        """Wait for a task and return whether it succeeded; record and report the clip otherwise."""
         if self._pool is None:
             task.value, task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
         while self._pool is not None and not task.done:

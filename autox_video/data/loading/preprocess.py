@@ -16,7 +16,7 @@ from autox_video.data.loading.augment import ClipAugmentation, Strengths
 
 @MODELS.register_module()
 class ClipPreprocessor(BaseDataPreprocessor):
-    """Turns the batches of `ClipBatches` into inputs of mmaction2's recognisers.
+    """Turns the batches of `ClipBatches` into inputs for mmaction2's recognisers.
 
     Args:
         mean: mean of each RGB channel, 0 to 255.
@@ -47,7 +47,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
         Args:
             data: `inputs` (B, V, T, H, W, 3) uint8, `labels` (B) int64, (B, classes) float32 or
                 None, and `seeds`, one per clip.
-            training: whether to augment; V is then 1.
+            training: whether to augment the clips; in training, V is 1.
 
         Returns:
             `inputs` (B, V, 3, T, H, W) float32, scaled to `side` in training if it is set, and

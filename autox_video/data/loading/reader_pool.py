@@ -4,8 +4,8 @@ Each worker has its own pipe and shares no locks; large data goes through shared
 that has died is replaced, and the new worker tries to read the current clip once more.
 
 Time limits apply to a worker's CPU time, and to the time in which a worker neither computes nor
-reads. Both clocks stop while the machine is paused, so that neither a pause nor a slow disk makes a
-clip unreadable.
+reads. The timers of both limits stop while the machine is paused, so that neither a pause nor a
+slow disk makes a clip unreadable.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ class Readable(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """The task of reading an item into a row of the pool; `error` says why it failed."""
+    """The task of reading an item into a row of the pool; `error` says why reading failed."""
 
     index: int
     row: int
@@ -208,7 +208,7 @@ def _why_it_died(code: int) -> str:
 
 
 def _progress(pid: int) -> object:
-    """Return a value that changes while a process is busy or stopped; None if unknown."""
+    """Return a value that changes while a process works or is paused; None if it cannot be read."""
     try:
         state, *numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -223,7 +223,7 @@ def _progress(pid: int) -> object:
 
 
 def _work(pool: ReaderPool, pipe: Connection, parent: int) -> None:
-    """Answer each task (index, row) with the value of `read`, its error, and an error to raise."""
+    """Answer each task (index, row) with the value of `read`, a read error, and a fatal error."""
     _stand_alone(parent)
     while True:
         try:

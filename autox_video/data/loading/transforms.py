@@ -29,7 +29,7 @@ from autox_video.video.sampling import (
 from autox_video.video.video import Video
 
 LARGEST_CACHED_BYTES = 256 << 20
-"""Clips whose frames take more space (hours of video) are not cached but decoded each time."""
+"""Clips whose frames take more space (hours of video) are decoded each time instead of cached."""
 
 _TRIES_FOR_A_CROP = 10
 
@@ -37,9 +37,9 @@ _TRIES_FOR_A_CROP = 10
 @TRANSFORMS.register_module()
 @dataclass(eq=False)
 class ReadClips(BaseTransform):
-    """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
+    """Read `num_clips` clips of `clip_len` frames from one video, either decoded or cached.
 
-    The transform reads the keys `filename`; in training, `rng` (a NumPy Generator); optionally
+    The transform reads the key `filename`; in training, `rng` (a NumPy Generator); optionally
     `segment`, the (start, end) of the clip in the video in seconds; and, in testing, `round`, the
     round of num_clips clips to read (see `sampling.rounds_of`). The transform adds `imgs`, a list
     of num_clips * clip_len frames (H, W, 3) uint8 RGB, clip by clip; `seconds`, the length of the
@@ -57,7 +57,7 @@ class ReadClips(BaseTransform):
     num_clips: int = 1
     """Clips per video."""
     test_mode: bool = False
-    """Whether clips are spread evenly instead of taken at random times."""
+    """Whether clips are spread evenly instead of being taken at random times."""
     jitter: bool = False
     """Whether frames are shifted randomly within their slots in training."""
     short_side: int | None = None

@@ -1,1 +1,1 @@
-"""Split clips into training, validation, test and folds, keeping recordings whole."""
+"""Split clips into training, validation and test sets or into folds, keeping recordings whole."""

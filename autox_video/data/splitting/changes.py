@@ -12,9 +12,9 @@ from autox_video.core.wording import counted
 from autox_video.data.splitting.known_clips import UNREADABLE, KnownClips
 
 NEARLY_ALL, HALF = 0.8, 0.5
-"""A class counts as renamed if the share HALF of all its clips, and the share NEARLY_ALL of its
-clips that are still listed, have the new class name. If the clips are matched by file name alone,
-the share NEARLY_ALL of all clips of the class must have the new name."""
+"""A class counts as renamed if at least the share HALF of all its clips, and at least the share
+NEARLY_ALL of its clips that are still listed, have the new class name. If the clips are matched by
+file name alone, at least the share NEARLY_ALL of all clips of the class must have the new name."""
 
 EXAMPLES = 3
 
@@ -32,7 +32,7 @@ class Changes:
     before: KnownClips
     now: KnownClips
     earlier: Mapping[int, int]
-    """For each clip of `now` that is also in `before`: its row in `before`, by its row in `now`."""
+    """Row in `before` by row in `now`, for each clip that is in both listings."""
     renamed: Rename
 
     @property
@@ -54,7 +54,7 @@ class Changes:
 
     @property
     def moved(self) -> list[int]:
-        """Rows in `now` of clips whose path, but not whose class, has changed."""
+        """Rows in `now` of clips whose path has changed but whose class has not."""
         with_class, names = set(self.relabelled), set(self.renamed.values())
         return [
             row

@@ -15,7 +15,7 @@ def repeated_folds(
     seed: int = 0,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return an array (R, N) of the fold of each clip, 0..folds-1, in each repetition.
+    """Return the fold of each clip (0..folds-1) in each repetition, as an array (R, N).
 
     Folds are stratified: without groups, the clip counts of a class differ by at most one between
     folds. The clips of a group are always in the same fold. Each repetition draws its folds at
@@ -26,8 +26,8 @@ def repeated_folds(
         folds: number of folds, at least 2 and at most the number of groups.
         repeats: number of repetitions, 1 or more.
         seed: random seed, 0 or more.
-        groups: group labels (N,), as in `groups`, of clips that stay together; None: each clip is
-            its own group.
+        groups: group labels (N,) of clips that stay together (see the module `groups`); None: each
+            clip is its own group.
 
     Raises:
         ValueError: there are fewer groups than folds, or fewer than two folds.
@@ -44,7 +44,7 @@ def repeated_folds(
 
 
 def _fold_of_groups(clips: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the fold of each group, from its number of clips per class (G, K)."""
+    """Return the fold of each group, given the clip counts (G, K) by group and class."""
     shuffled = rng.permutation(len(clips))
     # The largest groups come first, since smaller ones can even out the folds; then by class.
     order = shuffled[np.lexsort((clips[shuffled].argmax(1), -clips[shuffled].sum(1)))]

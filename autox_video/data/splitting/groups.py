@@ -6,7 +6,7 @@ import numpy as np
 
 
 def alone(count: int) -> np.ndarray:
-    """Return labels (N,) int64 of `count` clips, each of which is its own group."""
+    """Return group labels (N,) int64 for `count` clips, with one clip in each group."""
     return np.arange(count, dtype=np.int64)
 
 

@@ -21,12 +21,12 @@ UNREADABLE, UNKNOWN = None, b""
 
 @dataclass(frozen=True, slots=True)
 class KnownClips:
-    """Clips in columns of equal length."""
+    """The clips of a run, stored as columns of equal length."""
 
     classes: tuple[str, ...]
     """Class names in the order of their indices; empty if they are not known."""
     keys: tuple[Hashable, ...]
-    """A unique key of each clip, as returned by `ClipTable.identities`."""
+    """A unique key for each clip, as returned by `ClipTable.identities`."""
     splits: tuple[str, ...]
     """Split of each clip: train, val or test, or "" if the clip is not split yet."""
     labels: tuple[tuple[str, ...] | None, ...]
@@ -107,9 +107,9 @@ def write_known(folder: Path, known: KnownClips) -> None:
 
 
 def read_known(folder: Path, data_root: str | Path) -> KnownClips | None:
-    """Return the clips of the run in a folder; None if it has no usable files.
+    """Return the clips of the run in a folder; None if the folder has no usable files.
 
-    If clips.json is damaged, or missing as in runs of earlier versions, the clips come from the
+    If clips.json is damaged, or missing as in runs of earlier versions, the clips are read from the
     run's lists, without class names and digests.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -155,7 +155,7 @@ def _key(written: Any) -> Hashable:
 
 
 def _parts(key: Hashable) -> tuple[str, Segment | None]:
-    """Return the path of a key, and its segment or None."""
+    """Return the path and the segment (or None) that a key contains."""
     return key if isinstance(key, tuple) else (key, None)
 
 

@@ -1,10 +1,10 @@
 """Find clips that are cut from the same recording, and clips that a split must keep together.
 
-A model recognises the place, the light and the people of a recording. Validation scores are
-therefore too high if the model was trained on other clips of the same recordings. Recordings are
-found by file names, copies by content, and most other recordings by their scene (see `scene`). The
-remaining clips are grouped into blocks of neighbours, in the natural order of their names, since
-most recordings are cut into clips in order.
+A model can recognise the place, the lighting and the people in a recording. Validation scores are
+therefore too high if the model was trained on other clips of the same recordings. Clips are
+assigned to the same recording if their file names, their content or their scenes match (see
+`scene`). The remaining clips are grouped into blocks of neighbours, in the natural order of their
+names, since most recordings are cut into clips in order.
 
 Shape legend: N clips, P pairs.
 """
@@ -30,8 +30,8 @@ _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
 _MOST_OF_CLASS, _FEW_CLIPS = 0.9, 4
-"""A name that occurs in more than this share and this number of a class's clips is the class's
-name, not the name of a source."""
+"""A name that occurs in more than this share, and in more than this number, of a class's clips is
+taken to name the class, not a source."""
 
 BLOCKS, MORE_BLOCKS = 5, 20
 """A numbered sequence is divided into at least BLOCKS blocks. There are up to MORE_BLOCKS blocks if
@@ -44,7 +44,7 @@ class Recordings(NamedTuple):
     """Clips grouped by the recording that they seem to be cut from."""
 
     labels: np.ndarray
-    """Group labels (N,) of clips with a common video, source in the name, content or scene."""
+    """Group labels (N,) of clips that share a video, a source name, content or a scene."""
     named: np.ndarray
     """Mask (N,) of clips whose source is known from their name or video."""
     equal: np.ndarray
@@ -82,7 +82,7 @@ def find_recordings(
     Args:
         keys: key of each clip's video; parts of a video share a key.
         paths: path of each clip's video.
-        classes: class of each clip: the rarest class if it has several, None without a label.
+        classes: class of each clip; the rarest class if it has several, None if it has no label.
         contents: contents of the videos.
         sizes: width and height (N, 2) of the videos, in pixels.
         num_classes: number of classes.
@@ -110,11 +110,10 @@ def find_recordings(
 def kept_together(
     recordings: Recordings, paths: Sequence[str], classes: Sequence[Hashable]
 ) -> np.ndarray:
-    """Return group labels (N,), as in `groups`, of clips that a split must keep together.
+    """Return group labels (N,) of clips that a split must keep together (see the module `groups`).
 
-    The groups are the recordings, and blocks of clips in a numbered sequence that belong to no
-    recording. All blocks have nearly the same number of clips of each class. For `classes`, see
-    `find_recordings`.
+    The groups are the recordings, and blocks of consecutive clips that belong to no recording. All
+    blocks have nearly the same number of clips of each class. For `classes`, see `find_recordings`.
     """
     groups = same(recordings.labels.tolist())
     single = _is_alone(groups) & ~recordings.named
@@ -132,7 +131,7 @@ def _is_alone(groups: np.ndarray) -> np.ndarray:
 def _is_part_of_class(
     inside: Sequence[Hashable], clips_of: Counter, *, more_than: int, part: float
 ) -> bool:
-    """Whether some class has more clips in `inside` than a given number and share of its clips."""
+    """Whether `inside` has more clips of some class than a given number and share."""
     return any(
         label is not None and count > max(more_than, clips_of[label] * part)
         for label, count in Counter(inside).items()
@@ -171,7 +170,7 @@ def _neighbours(paths: Sequence[str]) -> np.ndarray:
 
 
 def _blocks(classes: Sequence[Hashable]) -> list[np.ndarray]:
-    """Return the clips of each block of a sequence; every class is spread evenly over the blocks.
+    """Return the clips of each block of a sequence, with every class spread evenly over the blocks.
 
     Classes that are too rare to be spread evenly get separate blocks.
     """

@@ -1,4 +1,4 @@
-"""Split clips once into training, validation and test, and store the split in the work dir."""
+"""Split clips once into training, validation and test sets, and store the split in the work dir."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ class SplitRequest:
     """How a list is to be split."""
 
     names: tuple[str, ...]
-    """Names of the splits, a key of SHARES."""
+    """Names of the splits to make, as a key of SHARES."""
     seed: int
     folder: Path
     """The folder that stores the split."""
@@ -55,7 +55,7 @@ def split_clips(
         how: names of the splits, the seed, and the earlier runs from which clips keep their splits.
         classes: name of each class index.
         data_root: folder or URL that the clips' paths are relative to.
-        groups: group labels (N,), as in `groups`, of clips that stay together.
+        groups: group labels (N,) of clips that stay together (see the module `groups`).
 
     Raises:
         ListingError: no clip is left for validation.

@@ -46,16 +46,16 @@ def stratify(
     without groups is split in the same way whatever the other classes are.
 
     Args:
-        keys: a unique, sortable key of each clip.
+        keys: a unique, sortable key for each clip.
         labels: class of each clip.
-        names: names of the splits, a key of SHARES.
+        names: names of the splits to make, as a key of SHARES.
         seed: seed of the random choice.
-        groups: group labels (N,), as in `groups`, of clips that stay together; None: each clip is
-            its own group. With groups, the proportions are met as closely as possible, and the
-            groups of a class are spread over as many splits as possible.
-        sides: the split, by index, of each clip that keeps an earlier split. The other clips of the
-            same group go to the same split; if the group already spans several splits, the other
-            clips go to the first of these splits in the order of `names`.
+        groups: group labels (N,) of clips that stay together (see the module `groups`); None: each
+            clip is its own group. With groups, the proportions are met as closely as possible, and
+            the groups of a class are spread over as many splits as possible.
+        sides: split by clip index, for each clip that keeps its earlier split. The other clips of
+            the same group go to the same split; if the group already spans several splits, the
+            other clips go to the first of these splits in the order of `names`.
     """
     groups = alone(len(labels)) if groups is None else groups
     settled = sides_of_groups(groups, sides or {}, names) | dict(sides or {})
@@ -93,11 +93,11 @@ def stratify(
 def sides_of_groups(
     groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
 ) -> dict[int, str]:
-    """Return the split of each clip in a group with a split (the first in `names`, if several).
+    """Return the split of each clip whose group has a split (the first in `names`, if several).
 
     Args:
-        groups: group labels (N,), as in `groups`.
-        sides: split of some clips, by index.
+        groups: group labels (N,) of the clips (see the module `groups`).
+        sides: split by clip index, for the clips that already have a split.
         names: names of the splits.
     """
     of_group: dict[int, str] = {}

@@ -1,1 +1,1 @@
-"""The list formats, one module each."""
+"""List formats, with one module per format."""

@@ -16,12 +16,12 @@ from autox_video.data.listing.reading.table import Table
 
 @dataclass(frozen=True, slots=True)
 class ListedClips:
-    """The clips of one list or a folder of lists."""
+    """The clips of one list or of a folder of lists."""
 
     splits: dict[str, ClipTable]
     """The tables by split; the split is "" if the list does not name splits."""
     classes: Names | None = None
-    """The classes that the data set itself defines, in its order."""
+    """The classes that the data set itself defines, in the data set's order."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -44,7 +44,7 @@ def recognise(path: str, reading: Reading) -> str:
 
 
 def read_listed(path: str, reading: Reading) -> ListedClips:
-    """Return the clips of a list or a folder of lists, in the format that `reading` names.
+    """Return the clips of a list or a folder of lists in the format named by `reading`.
 
     Raises:
         ListingError: the list is invalid; the messages say what is wrong and where.

@@ -1,7 +1,7 @@
 """Read the JSON formats of tools and data sets.
 
-To add a format, add a reader, and a row in the tables below. A reader returns the clips as records
-with keys such as path and label, or None for JSON in another format. A reader raises
+To add a format, write a reader and add a row to the tables below. A reader returns the clips as
+records with keys such as path and label, or None for JSON in another format. A reader raises
 NotImplementedError, with a reason, for known formats that are not supported.
 """
 

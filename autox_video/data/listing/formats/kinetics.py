@@ -17,7 +17,7 @@ _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
 class Kinetics(ListFormat):
-    """CSV with one split or with all splits; a test list has no labels."""
+    """CSV files with one split or with all splits; test lists have no labels."""
 
     data_set = "Kinetics"
 
@@ -59,7 +59,7 @@ LIST_FORMATS.register("kinetics")(Kinetics())
 
 
 def kinetics_clip(tree: ClipTree, video: str, start: str, end: str) -> tuple[str, bool]:
-    """Return the name of the file with a Kinetics clip, and whether the file is a whole video.
+    """Return the name of the file that contains a Kinetics clip, and whether it is a whole video.
 
     Raises:
         ValueError: start or end is not a number of seconds.

@@ -39,7 +39,7 @@ class ListSource:
 
     @cached_property
     def is_folder(self) -> bool:
-        """Whether this is a local folder."""
+        """Whether the list source is a local folder."""
         return not is_remote(self.path) and Path(self.path).is_dir()
 
     @cached_property
@@ -54,7 +54,7 @@ class ListSource:
 
     @cached_property
     def is_json(self) -> bool:
-        """Whether this is a file that looks like JSON, even if it is not valid."""
+        """Whether the list source is a file that looks like JSON, valid or not."""
         return not self.is_folder and looks_like_json(self.text)
 
     @cached_property
@@ -66,7 +66,7 @@ class ListSource:
 
     @cached_property
     def first_json(self) -> Any:
-        """The JSON object in the first line, or the whole content; None if it is not JSON."""
+        """The JSON object in the first line, or else the whole JSON value; None if invalid."""
         if not self.is_json:
             return None
         line = next(line for _, line in data_lines(self.text))
@@ -84,8 +84,8 @@ class ListSource:
     ) -> Iterator[tuple[int, re.Match]]:
         """Yield the number and match of each line that matches `pattern`.
 
-        Other lines are reported as invalid, except comments. A line that matches `pattern` is never
-        taken for a comment, because clip names may begin with #.
+        Lines that do not match are reported as invalid, unless they are comments. A line that
+        matches `pattern` is never taken for a comment, because clip names may begin with #.
         """
         for number, line in self.lines():
             if match := pattern.fullmatch(line):
@@ -128,7 +128,7 @@ class Reading:
     remote_cache: str = AUTO
     allow_outside: bool = False
     tree: ClipTree | None = None
-    """The clips under data_root by name; shared by all lists, since building it walks data_root."""
+    """Index of the clips under data_root, shared by all lists since it takes long to build."""
 
     def __post_init__(self) -> None:
         if self.tree is None:
@@ -136,14 +136,14 @@ class Reading:
 
 
 class ListFormat:
-    """The base class of list formats; the defaults are right for plain lists."""
+    """The base class of list formats; its defaults suit plain lists."""
 
     data_set: str = ""
     """The data set that publishes these lists, if any. The clips of a data set are searched for by
     name in all folders under data_root, some clips may be missing, and the labels are class
     names."""
     has_plain_tests: bool = False
-    """Whether test lists may look like plain lists; they are then read in the training format."""
+    """Whether test lists that look plain are read in the same format as the training list."""
     repeats_are_labels: bool = False
     """Whether a clip is listed once for each of its classes."""
 

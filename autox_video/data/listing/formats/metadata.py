@@ -21,7 +21,7 @@ METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 
 
 class Metadata(ListFormat):
-    """Paths are relative to the list's folder; a JSON array as label lists several classes."""
+    """Paths are relative to the list's folder; labels may be JSON arrays of several classes."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         if source.head:
@@ -53,7 +53,7 @@ LIST_FORMATS.register("metadata")(Metadata())
 
 
 def _from_root(path: str, folder: str, data_root: str) -> str:
-    """Convert a path relative to `folder` to one relative to data_root."""
+    """Convert a path relative to `folder` to a path relative to data_root."""
     if is_remote(path) or path.startswith("/"):
         return path
     if is_remote(folder) or is_remote(data_root):
@@ -89,7 +89,7 @@ def _metadata_in(folder: str) -> str | None:
 
 
 def has_labels(path: str) -> bool:
-    """Whether a metadata file has labels; some only have captions or sizes, for example."""
+    """Whether a metadata file has labels; some files have only captions or sizes, for example."""
     _, first = next(data_lines(read_text(path)), (0, ""))
     if not first.startswith("{"):
         return find_columns(first) is not None

@@ -68,7 +68,7 @@ _OTHER_LISTS = (
 
 
 class PlainList(ListFormat):
-    """Text or CSV lists in any style; a list that is JSON is still read as JSON."""
+    """Text or CSV lists in any style; a JSON list is still read as JSON."""
 
     def read(self, source: ListSource, reading: Reading) -> Table:
         if source.is_json:
@@ -132,7 +132,7 @@ def _first_line(text: str, data_root: str) -> tuple[int, str]:
 
 
 def _columns_without_header(text: str) -> Columns | None:
-    """Return the columns of a headerless CSV if there are two, one with only video names."""
+    """Return the columns of a headerless CSV if it has two and one contains only video names."""
     lines = [line for _, line in data_lines(text)]
     for delimiter in DELIMITERS if lines else "":
         if any(delimiter not in line for line in lines):
@@ -147,7 +147,7 @@ def _columns_without_header(text: str) -> Columns | None:
 
 
 def _refuse_other_lists(line: str, location: str, *, is_csv: bool) -> None:
-    """Raise ListingError for a header without known columns, and for other kinds of lists."""
+    """Raise ListingError for a header without known columns, and for unsupported kinds of lists."""
     for pattern, what in _OTHER_LISTS:
         if pattern.fullmatch(line):
             raise ListingError(
@@ -247,7 +247,7 @@ def _settle_labels(table: Table, *, several_numbers: bool) -> None:
 
 
 def _drop_frame_counts(table: Table) -> None:
-    """Drop the numbers in lines of `path num_frames class name`, if they differ within a class."""
+    """Drop the number from each `path num_frames class name` line if it varies within a class."""
     matches = [_NUMBER_FIRST.fullmatch(label) for label in table.labels]
     names = [match[2] for match in matches] if all(matches) else []
     if not 1 < len(set(names)) < len(set(table.labels)):

@@ -1,4 +1,4 @@
-"""Lists with lines of `PATH NUM_FRAMES LABEL`, unlike multi-label lists of `PATH LABEL LABEL`."""
+"""Lists of `PATH NUM_FRAMES LABEL` lines, as opposed to multi-label `PATH LABEL LABEL` lines."""
 
 import re
 
@@ -15,7 +15,7 @@ _TRIED = 20
 
 
 class RawFrames(ListFormat):
-    """Lists of mmaction2, TSN and others: PATH NUM_FRAMES LABEL in each line."""
+    """Lists as used by mmaction2, TSN and others, with PATH NUM_FRAMES LABEL in each line."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         """Whether the first number in each line is the number of frames.
@@ -54,7 +54,7 @@ LIST_FORMATS.register("rawframes")(RawFrames())
 
 
 def _kind_of_bare(matches: list[re.Match], reading: Reading) -> str | None:
-    """Return `folder` or `video` for paths without a suffix; None if there is no frame count."""
+    """Return what paths without a suffix name, `folder` or `video`; None if neither is found."""
     root, resolve = reading.data_root, reading.tree.resolve
     if is_remote(root):
         return None

@@ -17,7 +17,7 @@ _OFFICIAL_CLIP = re.compile(r"([^/\\\s]+)[/\\]v_\1_g\d\d_c\d\d\.avi(?:\s+(\d+))?
 
 
 class Ucf101(ListFormat):
-    """Lists of `CLASS/CLIP.avi NUMBER`; test lists have no number."""
+    """Lists of `CLASS/CLIP.avi NUMBER` lines; test lists have no numbers."""
 
     data_set = "UCF101"
     has_plain_tests = True
@@ -76,7 +76,7 @@ def _class_numbers(file: str) -> dict[str, int]:
 
 
 def _numbers_are_of_folders(text: str) -> bool:
-    """Whether the class numbers after UCF101's clips, if any, match the folders of the clips."""
+    """Whether the class numbers of UCF101's clips, if there are any, match the clips' folders."""
     matches = (_OFFICIAL_CLIP.fullmatch(line) for _, line in data_lines(text))
     pairs = {(match[1].lower(), match[2]) for match in matches if match}
     folders, numbers = (set(side) for side in zip(*pairs, strict=True))

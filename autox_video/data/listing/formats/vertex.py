@@ -16,7 +16,7 @@ from autox_video.video.files.remote import is_remote
 from autox_video.video.files.suffixes import is_video
 
 ML_USES = {"training": "train", "validation": "val", "test": "test", "unassigned": ""}
-"""Vertex AI's names of splits; unassigned clips are split automatically, as Vertex AI does."""
+"""Vertex AI's split names; unassigned clips are split automatically, as in Vertex AI."""
 
 _ML_USE_LABEL = "aiplatform.googleapis.com/ml_use"
 _ANNOTATIONS = (
@@ -90,7 +90,7 @@ LIST_FORMATS.register("vertex_jsonl")(VertexJsonl())
 
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:
-    """Return ML_USE in lower case ("" if missing), followed by the other cells, at least five."""
+    """Return ML_USE in lower case ("" if missing), the other cells, and four empty cells."""
     cells = [cell.strip() for cell in row]
     use = cells[0].lower()
     return (use, *cells[1:], *[""] * 4) if use in ML_USES else ("", *cells, *[""] * 4)
@@ -109,7 +109,7 @@ def _is_row(row: Sequence[str]) -> bool:
 
 
 def _annotations(record: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield each annotation's label, start and end; if there is no annotation, three times ""."""
+    """Yield each annotation's label, start and end, or three empty strings if there is none."""
     annotations = []
     for name in _ANNOTATIONS:
         value = record.get(name) or []
@@ -128,7 +128,7 @@ def _text(value: Any) -> str:
 
 
 def _local_path(uri: str, data_root: str) -> str:
-    """Return a bucket clip's path in data_root, or its URI if data_root does not contain it."""
+    """Return a bucket clip's path in data_root, or its URI if the clip is outside data_root."""
     if not is_remote(uri) or is_remote(data_root):
         return uri
     bucket_and_path = uri.partition("://")[2]

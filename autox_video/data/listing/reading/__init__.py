@@ -1,1 +1,1 @@
-"""Code shared by list formats: it reads text, columns, times and rows into a table."""
+"""Code shared by the list formats for reading text, columns, times and rows into a table."""

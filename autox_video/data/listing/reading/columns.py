@@ -44,8 +44,7 @@ _WORDS = {
 }
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split("|")}
 _LONGEST = 32
-"""Longest column name that is split into known words; longer names have too many possible
-splits."""
+"""Maximum length of column names that are split into words; longer names would take too long."""
 
 _PART_WORD = re.compile(
     r"(?<![a-z])(start|begin|onset|offset|stop|end|segments?|intervals?|spans?|trim|apex|peak"
@@ -86,7 +85,7 @@ class Columns:
 
 
 def find_columns(header: str, *, need_labels: bool = True) -> Columns | None:
-    """Return the columns in the header of a CSV list; None if it is not a header."""
+    """Return the columns that a CSV line names; None if the line is not a header."""
     names = {delimiter: split_row(header, delimiter) for delimiter in DELIMITERS}
     columns = (columns_of(names[sign], sign, need_labels=need_labels) for sign in DELIMITERS)
     return next(filter(None, columns), None)
@@ -103,7 +102,7 @@ def split_row(line: str, delimiter: str) -> list[str]:
 def columns_of(
     names: Sequence[str], delimiter: str = "", *, need_labels: bool = True
 ) -> Columns | None:
-    """Return the columns with these names; None if paths, or labels when needed, are missing."""
+    """Return the columns with these names; None if the paths or the required labels are missing."""
     plain = [_plain(name) for name in names]
     paths, labels = _all(plain, PATH_COLUMNS), _all(plain, LABEL_COLUMNS)
     if not paths and labels:
@@ -131,7 +130,7 @@ def columns_of(
 
 
 def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
-    """Return the other columns, besides the first of `labels`, that may contain labels."""
+    """Return the columns, other than the first of `labels`, that may also contain labels."""
     if not labels:
         return []
     first, *rest = labels
@@ -217,7 +216,7 @@ def _names_unit(name: str) -> bool:
 
 
 def _words_of(plain: str) -> tuple[str, ...] | None:
-    """Return the known words that make up a name; None if the name has other parts."""
+    """Return the known words that make up a name; None if it also has unknown parts."""
     if not plain:
         return ()
     for end in range(len(plain), 0, -1):

@@ -30,8 +30,8 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
 
     A segment starts when its start frame appears and ends when its end frame appears, so the end
     frame is excluded. Videos are inspected to get their frame rates, and the results are cached for
-    the inspection of the clips, which reports unreadable videos. Videos with a variable frame rate
-    are opened again to look up frame times.
+    the later inspection of the clips, which reports unreadable videos. Videos with a variable frame
+    rate are opened again to look up frame times.
 
     Raises:
         ListingError: a video could be inspected, but its frame times cannot be read.
@@ -93,7 +93,7 @@ def _times_of_frames(
 
 
 class _FrameTimes:
-    """A data set of segments converted to seconds; an item consists of two float64 as bytes."""
+    """A data set of segments converted to seconds; each item is two float64 values as bytes."""
 
     item_shape = (16,)
 

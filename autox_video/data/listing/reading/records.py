@@ -34,9 +34,9 @@ def looks_like_json(text: str) -> bool:
 
 
 def parse(text: str, source: str) -> tuple[Any, list[int]]:
-    """Return the content of a JSON text and [], or the records and line numbers of JSON Lines.
+    """Return the content of JSON and an empty list, or the records and line numbers of JSON Lines.
 
-    Raises ListingError if the text is neither.
+    Raises ListingError if the text is neither JSON nor JSON Lines.
     """
     try:
         return read_json(text), []

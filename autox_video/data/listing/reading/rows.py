@@ -18,7 +18,7 @@ NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?
 
 _NAMED_AT_MOST = 5
 _REMEMBERED = 100
-"""Number of distinct values kept per unused column; a column with more cannot contain splits."""
+"""Number of distinct values kept per unused column; a column with more values has no splits."""
 _OTHER_VALUES = 5
 """A split column has at most this many distinct values that are not split names."""
 

@@ -1,4 +1,4 @@
-"""Parse the text of segments, in seconds or as h:mm:ss, to (start_sec, end_sec).
+"""Parse segments written in seconds or as h:mm:ss into (start_sec, end_sec).
 
 The times are presentation times, as players show them: if the audio starts before the video, the
 start of the audio is 0.

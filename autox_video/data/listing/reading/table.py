@@ -28,7 +28,7 @@ class Table:
 
     `labels` and `splits` are as written, or "" if a clip has none; several labels are joined by
     `;`. `segments` is None if the list has no segments, and `splits` is None if the list names no
-    splits. `classes` are the classes that the data set itself defines, in its order.
+    splits. `classes` are the classes that the data set itself defines, in the data set's order.
     """
 
     source: str
@@ -47,7 +47,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     """Messages about how the list was read."""
     hashed: set[int] = field(default_factory=set)
-    """Indices of clips whose lines begin with #; a line is a comment unless the file exists."""
+    """Indices of clips whose lines begin with #; lines without an existing clip are comments."""
     all_there: bool = False
     """Whether every path is known to exist."""
 
@@ -84,7 +84,8 @@ class Table:
             return WHOLE_VIDEO
 
     def refuse(self, line: int, what: str, file: str = "") -> None:
-        """Record a clause that says what is wrong with a line; `check` raises all of them."""
+        """Record a clause on what is wrong with a line; `check` raises an error with all
+        clauses."""
         self.bad.append(f"{file or self.source}:{line}: {what}.")
 
     def location(self, index: int) -> str:
@@ -127,7 +128,7 @@ class Table:
         )
 
     def labelled(self) -> "Table":
-        """Return labelled clips, and note how many are skipped; return all if none is labelled."""
+        """Return the labelled clips, or all if none is labelled; note how many are skipped."""
         indices = [index for index, label in enumerate(self.labels) if label]
         if not indices or len(indices) == len(self.labels):
             return self
