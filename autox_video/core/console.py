@@ -297,8 +297,7 @@ class Activity:
 
 
 def _live_bar(total: int | None):
-    """Return a one-line progress bar that vanishes when stopped; other output is printed above
-    it."""
+    """Return a one-line progress bar that stays below other output and vanishes when stopped."""
     from rich.progress import BarColumn, Progress, TextColumn
     from rich.table import Column
 

@@ -58,8 +58,7 @@ class DiskCache:
         return self.folder / name[:2] / (name + self.suffix)
 
     def touch(self, path: Path) -> bool:
-        """Update a file's access time, not its modification time; return whether the file
-        exists."""
+        """Update a file's access time if it is out of date; return whether the file exists."""
         try:
             status = path.stat()
         except (FileNotFoundError, NotADirectoryError):

@@ -1,1 +1,1 @@
-"""The work dir: its file names, its lock and its clock."""
+"""The work dir, lock, clock and command line of a run."""

@@ -1,4 +1,4 @@
-"""The time that a run has used, including before it was resumed, and the time left in its budget.
+"""Measure the time that a run has used, including the time before a resume, and the time left.
 
 Time is counted from the start of a command until the command has finished with the run.
 WORK_DIR/budget.json is updated every few seconds, so that the time used is known even after a run
@@ -19,7 +19,7 @@ from autox_video.core.files import write_json
 from autox_video.run.work_dir import BUDGET
 
 BEAT_SEC = 2.0
-"""Time between two writes of budget.json; if a run is killed, at most this much is not counted."""
+"""Time between two writes of budget.json; if a run is killed, up to this much is not counted."""
 
 _began: float | None = None
 """Start time of this process's command, by `time.monotonic`; None if unknown."""
@@ -31,7 +31,7 @@ class BudgetClock:
     """Measures the wall-clock time that a run has used."""
 
     budget_sec: float | None
-    """Time that the run may use; None: no limit."""
+    """Time that the run may use; None if unlimited."""
     before_sec: float = 0.0
     """Time that the run had used before the current command started."""
     started: float = field(default_factory=time.monotonic)
@@ -44,7 +44,7 @@ class BudgetClock:
 
     @property
     def left_sec(self) -> float:
-        """Time left: negative once the budget is exceeded, and infinite if there is no budget."""
+        """Time left; negative once the budget is exceeded, infinite if there is no budget."""
         return math.inf if self.budget_sec is None else self.budget_sec - self.used_sec
 
 
@@ -75,7 +75,7 @@ def counting(folder: Path, budget_sec: float | None) -> Iterator[BudgetClock]:
 
     Args:
         folder: the work dir; budget.json is written there only if there is a budget.
-        budget_sec: time that the run may use; None: no limit.
+        budget_sec: time that the run may use; None if unlimited.
     """
     global _began, _current
     before_sec = 0.0 if budget_sec is None else read_used_sec(folder)

@@ -15,12 +15,12 @@ def remember_command(words: Sequence[str]) -> None:
 
 
 def other_command(name: str, *words: str) -> str | None:
-    """Return a command line for another command with the same config; None in library use.
+    """Return the command line of another command with the same config; None outside commands.
 
     Args:
         name: name of the other command, such as train, test or leaderboard.
-        words: arguments to append; each one replaces an argument with the same key in the current
-            command.
+        words: arguments to append; each one replaces the current command's argument with the same
+            key.
     """
     if not _words:
         return None

@@ -1,8 +1,9 @@
-"""A lock that allows only one run at a time in a work dir: a lease in the file WORK_DIR/run.lock.
+"""A lease in the file WORK_DIR/run.lock that allows only one run at a time in a work dir.
 
 The training process renews the lease twice a minute, so that the lock also works on shared disks
-without file locks. After a process has ended, other processes on the same machine can take over its
-lease at once, and processes on other machines after two minutes without renewal.
+without file locks. After a process has ended, another process on the same machine can take over its
+lease at once, but a process on another machine must wait until the lease has not been renewed for
+two minutes.
 """
 
 import socket

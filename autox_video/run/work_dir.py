@@ -1,4 +1,4 @@
-"""The work dir: its file names, moving an old run aside, and checking the disk space."""
+"""Name the files of a work dir, move an old run aside, and check the disk space."""
 
 import os
 import re
@@ -23,16 +23,16 @@ TRAIN_LIST, VAL_LIST, TEST_LIST = "train.csv", "val.csv", "test.csv"
 SPLIT = "split"
 """Folder with the list files of an automatic split."""
 CLIPS = "clips.json"
-"""The run's clips with their splits, classes and digests, for comparison with later listings."""
+"""File with the split, class and digest of each clip, for comparison with later listings."""
 UNREADABLE = "unreadable.csv"
 METRICS, LOG, MEMORY, BUDGET = "metrics.jsonl", "train.log", "memory.json", "budget.json"
 LOCK = "run.lock"
 SEARCH, LEADERBOARD = "search.db", "leaderboard.csv"
 PROBE, FEATURES = "probe.pth", "features"
 SOUP, TRIALS, FOLDS, REFIT = "soup", "trials", "folds", "refit"
-"""Folders of the weights to average (soup) and of the side runs (trials, folds, refit)."""
+"""Folders for the weights of a model soup and for side runs (trials, folds, refit)."""
 STATE, LOGITS = "state.json", "logits.json"
-"""Files in a side run's folder: the state for resuming the side run, and its validation logits."""
+"""Files in a side run's folder: the state needed for resuming, and the validation logits."""
 RESULTS, MISTAKES = "results.json", "mistakes.csv"
 CHECK, CHECK_REPORT = "check", "check.json"
 EARLIER = "earlier"
@@ -70,7 +70,7 @@ def second_name(name: str) -> str:
 
 
 def is_for_plan(work_dir: Path) -> bool:
-    """Return whether a work dir is a temporary one of `--plan`, not to be named in messages."""
+    """Return whether a work dir is a temporary one of `--plan`, which messages must not name."""
     return work_dir.name.startswith(FOR_PLAN)
 
 
@@ -80,11 +80,11 @@ def has_checkpoint(work_dir: Path) -> bool:
 
 
 def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
-    """Prepare a work dir, whose lock must be held, for a new or resumed run.
+    """Prepare a work dir for a new or resumed run; the caller must hold the lock.
 
     Temporary files of interrupted writes are removed. The files of an old run are never deleted.
-    They are moved to WORK_DIR/earlier if `fresh` is set, or if there are weights but no checkpoint
-    to resume from, since a new run would overwrite the weights.
+    The files are moved to WORK_DIR/earlier if `fresh` is set, or if there are weights but no
+    checkpoint to resume from, since a new run would overwrite the weights.
 
     Args:
         work_dir: the folder.
@@ -114,10 +114,10 @@ def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
 
 
 def set_aside(work_dir: Path) -> Path | None:
-    """Move a run's files to a new folder in `earlier` and return it; None if there is no run.
+    """Move a run's files to a new folder in `earlier`; return that folder, or None without a run.
 
     No file is deleted or overwritten, and other files stay where they are. An interrupted move is
-    completed by the next call of `make_ready`.
+    completed by the next call to `make_ready`.
 
     Raises:
         ResourceError: the files cannot be moved.
@@ -141,7 +141,7 @@ def _holds_weights(work_dir: Path) -> bool:
 
 
 def _new_folder(earlier: Path) -> Path:
-    """Create a folder named after the current time, with a suffix until the move is complete."""
+    """Create a folder named after the current time, with a suffix that marks an incomplete move."""
     earlier.mkdir(exist_ok=True)
     now = time.strftime("%Y-%m-%d_%H-%M-%S")
     for number in count(1):
@@ -182,7 +182,7 @@ def check_disk(work_dir: Path, need_gib: float) -> None:
     """Check that the checkpoints of a run fit on the disk of its work dir.
 
     Args:
-        work_dir: the work dir; the checkpoints that it already contains are taken into account.
+        work_dir: the work dir; existing checkpoints count towards the space needed.
         need_gib: peak total size of the checkpoints, reached while one is being written.
 
     Raises:
@@ -209,7 +209,7 @@ def free_for_others_bytes(folder: Path, free: int, work_dir: Path, need_gib: flo
     """Return the free space on a folder's disk, minus the space that the run's checkpoints need.
 
     Args:
-        folder: a folder of other files, such as a cache; the folder need not exist yet.
+        folder: a folder for other files, such as a cache; the folder need not exist yet.
         free: free space on the folder's disk, in bytes.
         work_dir: the work dir of the run.
         need_gib: peak total size of the run's checkpoints, reached while one is being written.

@@ -1,8 +1,8 @@
 """The interface and the registry of tasks.
 
-A task is a stateless object that defines the labels, head, loss, metrics and results. The outputs
-of a task are what the head's `predict` returns for a clip; `probabilities` converts the outputs to
-the probabilities in results.json.
+A task is a stateless object that defines the labels, head, loss, metrics and results. The head's
+`predict` returns the outputs of a task for a clip; `probabilities` converts the outputs to the
+probabilities in results.json.
 
 Shape letters: N clips, K classes, V views of a clip.
 """
@@ -39,7 +39,7 @@ class Task(ABC):
     balances_loss: ClassVar[bool]
     """Whether the training loss can be class-balanced."""
     main_scores: ClassVar[tuple[str, str]]
-    """Names of the main score, which selects the weights: without and with class balancing."""
+    """Names of the main score (used to select weights) without and with class balancing."""
 
     # Labels
 
@@ -50,7 +50,7 @@ class Task(ABC):
     # Training
 
     def head(self) -> dict[str, Any]:
-        """Return the keys of `model.cls_head` that differ from the base config."""
+        """Return the settings of `model.cls_head` that differ from the base config."""
         return {}
 
     @abstractmethod
@@ -101,7 +101,7 @@ class Task(ABC):
 
     @property
     def metrics(self) -> list[str]:
-        """The names of the task's metrics, built-in metrics first."""
+        """The names of the task's metrics, starting with the built-in metrics."""
         return [name for name in METRICS if self.name in METRICS[name].tasks]
 
     def intervals(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, Interval]:
@@ -124,13 +124,13 @@ class Task(ABC):
 
     @abstractmethod
     def right(self, scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Return how correct each prediction is (..., N), from 0 to 1, given scores (..., N, K)."""
+        """Return the correctness (..., N) of predictions, from 0 to 1, given scores (..., N, K)."""
 
     # Records
 
     @abstractmethod
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return a clip's `predicted`, `class` and `score` in results.json from rounded scores."""
+        """Return a clip's entries `predicted`, `class` and `score` in results.json."""
 
 
 TASKS: Registry[Task] = Registry(

@@ -25,8 +25,8 @@ def open_video(path: str | Path, decoder: str = "auto") -> Video:
         decoder: a name in DECODERS, or auto.
 
     Raises:
-        VideoError: the file is missing, unreadable or not a video, its length or frame size is
-            unknown, or the chosen decoder cannot return its frames exactly.
+        VideoError: the file is missing, unreadable or not a video; its length or frame size is
+            unknown; or the chosen decoder cannot return its frames exactly.
         InstallError: the chosen decoder cannot be imported.
         ConfigError: there is no decoder with this name.
     """

@@ -55,7 +55,7 @@ class Video(ABC):
     def decode_at(
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        """Yield (places, pixels) for each frame: indices into `wanted`, and the frame's pixels.
+        """For each decoded frame, yield its indices into `wanted` and its pixels.
 
         If an index is yielded more than once, the last frame yielded for that index is used.
 

@@ -1,1 +1,1 @@
-"""Classification: the heads, the metrics, and the single-label and multi-label tasks."""
+"""The heads, metrics and tasks of single-label and multi-label classification."""

@@ -20,14 +20,14 @@ from autox_video.tasks.classification.head import ClipHead
 
 
 def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
-    """Return the mean of a feature map, then its mean over each cell of a grid, in time order.
+    """Return the mean over a feature map, followed by the mean over each cell of a grid.
 
     Args:
         features: feature maps (B, C, T, H, W).
         grid: number of cells along time, height and width; their product is N.
 
     Returns:
-        Tokens (B, 1 + N, C) float32; the first token is the mean over the whole feature map.
+        Tokens (B, 1 + N, C) float32: the mean over the feature map, then the cells in time order.
     """
     features = features.float()
     mean = features.mean(dim=(2, 3, 4))[:, None]
@@ -40,9 +40,9 @@ def pooled_tokens(features: Tensor, grid: Size) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _shares(length: int, cells: int, device: torch.device) -> Tensor:
-    """Return the weight (length, cells) of each position in the mean over each cell.
+    """Return the weights (length, cells) with which positions are averaged into cells.
 
-    The cells match those of torch's adaptive average pooling, which is not used because its
+    The cells are the same as in torch's adaptive average pooling, which is not used because its
     gradient is not deterministic on GPUs.
     """
     with torch.inference_mode(False), torch.no_grad():
@@ -69,7 +69,7 @@ def pool(tokens: Tensor, query: Tensor, place: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class AttentiveClipHead(ClipHead):
-    """A ClipHead applied to the mean of the feature map and the outputs of learned queries.
+    """A ClipHead applied to the mean of a feature map and the attention outputs of learned queries.
 
     Args:
         num_classes: number of classes.

@@ -20,7 +20,7 @@ class ClipHead(I3DHead):
         class_clips: number of training clips of each class, for a class-balanced loss. In training,
             the log of each class's share of the clips is added to its logit (logit adjustment,
             Menon et al. 2021, section 5), so that predictions do not favour common classes. Tasks
-            whose loss cannot be balanced ignore this argument.
+            whose loss cannot be balanced ignore `class_clips`.
         options: further arguments of I3DHead.
     """
 
@@ -60,7 +60,7 @@ class ClipHead(I3DHead):
 
         Args:
             cls_scores: logits, (clips * views, classes).
-            data_samples: one per clip, in which the output is stored.
+            data_samples: one data sample per clip, in which the clip's output is stored.
         """
         outputs = self.task.outputs(cls_scores, len(cls_scores) // len(data_samples))
         for sample, output in zip(data_samples, outputs, strict=True):

@@ -26,7 +26,7 @@ def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def class_accuracy(scores: np.ndarray, labels: np.ndarray) -> dict[int, float]:
-    """Return the share of correctly classified clips of each class that occurs in `labels`."""
+    """Return the accuracy on the clips of each class that occurs in `labels`."""
     right = scores.argmax(axis=1) == labels
     return {int(label): float(right[labels == label].mean()) for label in np.unique(labels)}
 
@@ -55,7 +55,7 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float
 
 
 def _class_precision(scores: np.ndarray, is_positive: np.ndarray) -> Resampled:
-    """Return a function for a class's average precision in each draw; 0 if no positive is drawn."""
+    """Return a function that computes a class's average precision in each bootstrap draw."""
     order = np.argsort(-scores, kind="stable")
     # The last clip of each distinct score: a threshold cannot separate equal scores.
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -86,9 +86,9 @@ def _mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> Resampled
 
 
 def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
-    """Return a function for the mean F1 over classes, or for the micro-averaged F1.
+    """Return a function that computes the macro-averaged or micro-averaged F1.
 
-    F1 is 2 TP / (predicted + true).
+    F1 is 2 TP / (predicted positives + actual positives).
     """
     truth, predicted = labels > 0, scores >= POSITIVE_FROM
     right, wholes = (truth & predicted) * 1.0, truth * 1.0 + predicted
@@ -104,14 +104,14 @@ def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
 
 
 def _mean_over_classes(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Return the mean of parts / wholes, both (B, K), over the classes that occur in each draw."""
+    """Return the mean of `parts / wholes`, both (B, K), over the classes that occur in a draw."""
     occurs = wholes > 0
     shares = np.divide(parts, wholes, out=np.zeros_like(parts), where=occurs)
     return shares.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1)
 
 
 def effective_clips(labels: np.ndarray) -> float:
-    """Return the effective sample size when clips are weighted so that all classes count equally.
+    """Return the effective sample size of clips weighted so that all classes count equally.
 
     For clip weights w, the effective sample size is (sum w)^2 / sum w^2 (Kish, Survey Sampling,
     1965).

@@ -71,7 +71,7 @@ class MultiLabel(Task):
     def details(
         self, scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]
     ) -> dict[str, Any]:
-        """Return the average precision of each class by name; None for a class without clips."""
+        """Return the average precision for each class name; None for a class without clips."""
         precisions = average_precision(scores, labels)
         by_class = {name: precisions.get(index) for index, name in enumerate(classes)}
         return {"average_precision": by_class}
@@ -81,7 +81,7 @@ class MultiLabel(Task):
         return ((scores >= POSITIVE_FROM) == (labels > 0)).mean(-1)
 
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return lists of the classes scoring at least 0.5 and of their scores, highest first."""
+        """Return the classes that score at least 0.5 and their scores, highest score first."""
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         told = [index for index in order if scores[index] >= POSITIVE_FROM]
         names = [classes[index] for index in told]

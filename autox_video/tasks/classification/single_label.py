@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class SingleLabel(Task):
     """Single-label classification with softmax and cross-entropy.
 
-    The outputs are the logs of class probabilities averaged over the views. Logs stay precise where
-    probabilities would be rounded to 0 or 1.
+    The outputs are the logs of the class probabilities after averaging over the views. Logs stay
+    precise where probabilities would be rounded to 0 or 1.
     """
 
     name = "single_label"

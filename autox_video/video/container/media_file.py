@@ -24,7 +24,7 @@ THREADS_PER_VIDEO = 1
 
 COUNT_UP_TO_BYTES = 16 << 20
 """Files up to this size are read completely when opened, because the header gives a wrong length if
-the file is cut off or its audio is longer. Reading takes a tenth of the time of decoding."""
+the file is cut off or its audio is longer. Reading takes a tenth as long as decoding."""
 
 # In other containers, such as MPEG-TS and MPEG-PS, seeks land late or give frames wrong times, and
 # a packet may contain half a frame.
@@ -63,7 +63,7 @@ _CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the chosen stream of files 
 class PacketNumber(int):
     """A packet's number in decoding order, which the decoder passes on to the packet's frame.
 
-    A plain int would not do: PyAV compares objects by identity, and equal ints may be one object.
+    A plain int does not work: PyAV compares objects by identity, and equal ints may be one object.
     """
 
 
@@ -75,7 +75,7 @@ class MediaFile:
         codec: PyAV's decoder, single-threaded, without frame delay.
         width, height: frame size in pixels before rotation, corrected for the pixel aspect ratio.
         odd: clauses that describe anything unusual about the streams and frames.
-        seconds, fps, num_frames: exact, or estimated from a large file's header until `count`.
+        seconds, fps, num_frames: exact; for a large file, estimates until `count` is called.
         counted: the result of `count`; None until `count` is called.
         nominal_fps: frame rate according to the header.
         promised_sec: length according to the header; None once `count` has been called.
@@ -115,7 +115,7 @@ class MediaFile:
     # ---- opening ----
 
     def renew(self) -> None:
-        """Reset the decoder; a large file is then read from the start again."""
+        """Reset the decoder, and return to the start of a large file."""
         if self.has_decoded or not (self.is_small or self._is_unread):
             self.close()
             self._open()
@@ -194,7 +194,7 @@ class MediaFile:
             raise self.error(what)  # FFmpeg reads images, too
 
     def _estimate_length(self) -> None:
-        """Set the length from the header, or by counting packets if that is quick or more exact."""
+        """Take the length from the header, or count packets if counting is quick or more exact."""
         seconds = self.promised_sec
         if seconds is None and self.container.duration:
             seconds = self.container.duration / av.time_base
@@ -208,7 +208,7 @@ class MediaFile:
         self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
 
     def _may_be_wrong(self, seconds: float) -> bool:
-        """Return whether a large file seems cut off or its header suggests wrong time stamps."""
+        """Return whether a large file seems to be cut off or to have wrong time stamps."""
         average = self.stream.average_rate
         is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
         if is_odd or is_cut_off(self.path, self.container, self.stream):
@@ -236,7 +236,8 @@ class MediaFile:
 
     @property
     def start_odd(self) -> tuple[str, ...]:
-        """At most one clause, which says that the video starts implausibly late."""
+        """A clause that reports an implausibly late start of the video; empty for a normal
+        start."""
         if self._start_said <= _LATEST_START_SEC:
             return ()
         late = duration(self._start_said)

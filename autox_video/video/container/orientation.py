@@ -69,7 +69,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
 
 
 def by_matrix(matrix: np.ndarray) -> Orientation:
-    """Return FFmpeg's display matrix (9,) as an orientation: (x, y) maps to (ax + cy, bx + dy)."""
+    """Return the orientation for a display matrix (9,) that maps (x, y) to (ax + cy, bx + dy)."""
     a, b, _, c, d = (int(value) for value in matrix[:5])
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(True, flips_x=c < 0, flips_y=b < 0)

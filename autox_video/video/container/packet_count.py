@@ -13,7 +13,7 @@ from autox_video.video.container.packet_index import PacketIndex
 from autox_video.video.container.timeline import MISSING, Stamps, Timeline, lay_out
 
 REMEMBER_BYTES = 64 << 20
-"""Memory that each process may use to cache the results of counting."""
+"""Memory that each process may use to cache the results of counting packets."""
 
 SKIPPED_SHARE = 0.1
 """A clip is reported if more than this share of its frames precede its first key frame."""
@@ -108,7 +108,7 @@ class Reading:
 
 
 class _Columns:
-    """Packet fields stored in arrays, which take 8 bytes per number; a list would take 40 bytes."""
+    """Packet fields stored in arrays, which take 8 bytes per number instead of 40 in a list."""
 
     def __init__(self) -> None:
         self.shown_at, self.decoded_at, self.durations = array("q"), array("q"), array("q")

@@ -53,7 +53,7 @@ class _Candidate:
 
 
 def choose_stream(container: Any) -> tuple[Any, str | None]:
-    """Return the stream that players show, and a remark if another stream may be the right one.
+    """Return the stream that players show, and a remark if another stream may be the main video.
 
     Previews and streams with few frames are avoided. Among the other streams, the file's default
     stream is preferred, then the largest stream, then the first stream. If there are several
@@ -82,13 +82,13 @@ def choose_stream(container: Any) -> tuple[Any, str | None]:
 
 
 def _may_be_meant(other: _Candidate, chosen: _Candidate) -> bool:
-    """Return whether a stream with few frames, such as a slide show, may be the right one."""
+    """Return whether a stream with few frames, such as a slide show, may be the main video."""
     is_long = other.frames >= SLIDES and other.seconds >= SHORTER * chosen.seconds
     return is_long and other.pixels >= SMALLER * chosen.pixels
 
 
 def is_clip(stream: Any) -> bool:
-    """Return whether a stream has none of the dispositions in NO_CLIP, so it may be the clip."""
+    """Return whether a stream has no disposition listed in NO_CLIP and may thus be the clip."""
     return not any(_is(stream, name) for name in NO_CLIP)
 
 
@@ -112,7 +112,7 @@ def _look(container: Any, found: dict[int, _Candidate]) -> None:
 
 
 def _largest(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Return the streams without those that are too short or have too few frames."""
+    """Return only the streams that are long enough and have enough frames."""
     frames = max(one.frames for one in candidates)
     long = [one for one in candidates if one.frames >= max(1, FEWER_FRAMES * frames)]
     seconds = max(one.seconds for one in long or candidates)

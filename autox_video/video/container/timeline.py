@@ -93,7 +93,7 @@ class Timeline:
         return places
 
     def starts_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the start times of frame numbers (T,), extrapolated past the last frame."""
+        """Return the start times of the frames `numbers` (T,), extrapolated past the last frame."""
         count = len(self.starts)
         starts = self.starts[np.minimum(numbers, count - 1).astype(np.int64)]
         return np.where(numbers < count, starts, numbers * (self.seconds / count))
@@ -176,7 +176,7 @@ def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) ->
 
 
 def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndarray]:
-    """Return displayed packets (N,) in display order, and the index before each clock change."""
+    """Return displayed packets (N,) in display order, and the last index before each new clock."""
     clock = _clocks(shown_at, stamps)
     order = np.lexsort((shown_at, clock))
     displayed = order[stamps.is_shown[order]]
@@ -186,9 +186,9 @@ def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndar
 def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
     """Return the clock number of each packet; a file of joined recordings has several clocks.
 
-    Time stamps also decrease where frames are reordered. A new clock starts only if the time stamps
-    decrease at a key frame, together with the decoding time, or over more frames than codecs can
-    reorder.
+    Time stamps also decrease where frames are reordered. A new clock starts only if a time stamp
+    decreases at a key frame, if the decoding time also decreases, or if the decrease spans more
+    frames than codecs can reorder.
     """
     starts = np.zeros(len(shown_at), dtype=np.int64)
     is_back = shown_at < np.maximum.accumulate(shown_at)
@@ -232,8 +232,8 @@ def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.
 
     Args:
         gaps: display durations (N,) in seconds; NaN for the last frame before another clock starts.
-            The last value is 0 if the file does not give it.
-        typical: typical gap in seconds.
+            The last duration is 0 if the file does not give it.
+        typical: typical display duration of a frame, in seconds.
         nominal_fps: frame rate according to the header.
     """
     repaired, odd = gaps.copy(), []

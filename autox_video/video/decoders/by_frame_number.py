@@ -60,7 +60,7 @@ class NumberedDecoder(Video):
         """Return the frames with these sorted numbers as uint8 pixels (N, H, W, 3)."""
 
     def _why_inexact(self, file: MediaFile) -> str | None:
-        """Return why the library would decode this file incorrectly; None if it would not."""
+        """Return why the library would return wrong frames; None if the frames would be correct."""
         if file.index is None or not file.index.names_frames:
             return "its packets cannot be matched to frames"
         if not file.counted.timeline.in_stamp_order:

@@ -17,7 +17,7 @@ from autox_video.video.files.video_file import PICTURE_NAME
 from autox_video.video.video import Video
 
 FRAME_FOLDER_FPS = 30.0
-"""Assumed frame rate of a frame folder."""
+"""Frame rate assumed for frame folders."""
 
 # Folders of extracted frames may also contain optical flow, such as flow_x_00001.jpg.
 _PREFIXES_OF_FRAMES = ("img", "image", "frame")

@@ -14,7 +14,7 @@ WORTH_SCALING = 2.0
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Return (width, height), scaled down if the short side is longer than `short_side` px."""
+    """Return a size (width, height), scaled down if the short side exceeds `short_side` px."""
     if short_side is None or min(width, height) <= short_side:
         return width, height
     scale = short_side / min(width, height)

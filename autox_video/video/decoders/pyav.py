@@ -38,7 +38,7 @@ _TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
 class _Shown(NamedTuple):
-    """A frame and its display time; at the clip's end, the frame is None and the time infinite."""
+    """A frame and its display time; the end of the clip is marked by None and an infinite time."""
 
     second: float
     frame: av.VideoFrame | None
@@ -46,7 +46,7 @@ class _Shown(NamedTuple):
 
 
 class _InexactError(Exception):
-    """The frames cannot be decoded exactly with a packet index."""
+    """Raised if the frames cannot be decoded exactly with a packet index."""
 
 
 @DECODERS.register("pyav")
@@ -148,7 +148,7 @@ class PyAVDecoder(Video):
                     yield range(start + first, start + end), frame
 
     def _groups(self, wanted: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Yield ranges (start, stop) of times to decode together; a small file has only one."""
+        """Yield ranges (start, stop) of times to decode together; one range for a small file."""
         start = 0
         for stop in range(1, len(wanted) + 1):
             is_far = stop < len(wanted) and (
@@ -233,7 +233,7 @@ class PyAVDecoder(Video):
     def _run(
         self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
     ) -> Iterator[av.VideoFrame]:
-        """Decode a range of packets, skipping frames that are neither chosen nor referenced."""
+        """Decode packets, skipping frames that are neither chosen nor reference frames."""
         codec, skips = self.file.codec, tells_references(self.file.codec)
         for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
@@ -262,7 +262,7 @@ class PyAVDecoder(Video):
             before = shown
 
     def _check_hole(self, before: _Shown | None, after: _Shown, second: float) -> None:
-        """Raise VideoError if an undecodable frame's neighbours are too far away to replace it."""
+        """Raise VideoError if an undecodable frame has no decodable frame close enough in time."""
         if before is None:
             is_unknown = after.second > _HOLE_SEC  # otherwise, the first good frame is used
         else:
@@ -344,7 +344,7 @@ class PyAVDecoder(Video):
 
 
 def _index_of(packets: list[av.Packet]) -> PacketIndex:
-    """Return an index of consecutive packets, the first of which contains a key frame."""
+    """Return a packet index for consecutive packets that start with a key frame."""
     if any(packet.is_corrupt for packet in packets):
         raise _InexactError
     stamps = [packet.pts for packet in packets]
@@ -363,7 +363,7 @@ def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
 
 
 def tells_references(codec: av.VideoCodecContext) -> bool:
-    """Return whether a codec's frame headers tell if other frames depend on the frame."""
+    """Return whether a codec's frame headers say whether other frames depend on a frame."""
     if codec.name != "hevc":
         return codec.name in _TELLS_REFERENCES
     # HEVC does so if it has a single temporal layer; the configuration record gives their number.

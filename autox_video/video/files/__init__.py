@@ -1,1 +1,1 @@
-"""Recognise, check and download local and remote video files."""
+"""Recognise and check video files, and download remote ones."""

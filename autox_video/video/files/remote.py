@@ -121,7 +121,8 @@ def read_bytes(address: str) -> bytes:
 def find_files(address: str) -> Iterator[str]:
     """Yield the path of every file under a URL, relative to the URL.
 
-    A web server must provide folder listings. Links that lead out of the folder are ignored.
+    A web server is usable only if it provides folder listings. Links that lead out of the
+    folder are ignored.
 
     Raises:
         RemoteFault: the URL cannot be listed.
@@ -191,7 +192,7 @@ class _Patience:
         self._given_up = 0
 
     def waits(self) -> tuple[float | None, ...]:
-        """Return the seconds to wait after each attempt; the last attempt's entry is None."""
+        """Return the number of seconds to wait after each attempt; None after the last attempt."""
         retries = RETRIES_THEN if self._given_up >= GIVEN_UP else None
         return (*RETRY_AFTER_SEC[:retries], None)
 

@@ -15,8 +15,9 @@ from autox_video.video.files.remote import RemoteFault, download, is_remote
 def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
     """Return the local path of a clip, downloading a remote clip on first use.
 
-    Safe to call from several processes and threads. Remote clips are assumed never to change. The
-    cache may remove the file again when other clips are downloaded, so open the file soon.
+    Several processes and threads may call this function at the same time. Remote clips are assumed
+    never to change. The cache may remove the file again when other clips are downloaded, so open
+    the file soon.
 
     Args:
         address: a path, which is returned unchanged, or a URL such as s3://bucket/clip.mp4.

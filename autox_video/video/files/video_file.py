@@ -17,7 +17,7 @@ MIN_FPS, MAX_FPS = 1 / 3601, 100_001.0
 """Range of frame rates that are accepted from time stamps, wide enough for high-speed cameras."""
 
 USUAL_FPS = (0.05, 1000.0)
-"""Frame rates outside this range are reported as unusual, and guesses outside it are ignored."""
+"""Frame rates outside this range are reported as unusual, or ignored if they are guesses."""
 
 PICTURE_NAME = re.compile(
     r"(?P<prefix>.*?)(?P<number>\d{1,18})(?P<suffix>\.(?:jpe?g|png|bmp|webp|tiff?))", re.IGNORECASE
