@@ -130,7 +130,7 @@ class Task(ABC):
 
     @abstractmethod
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return a clip's entries `predicted`, `class` and `score` in results.json."""
+        """Return a clip's entries `predicted`, `class` and `score` from rounded scores."""
 
 
 TASKS: Registry[Task] = Registry(

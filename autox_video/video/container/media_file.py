@@ -236,8 +236,7 @@ class MediaFile:
 
     @property
     def start_odd(self) -> tuple[str, ...]:
-        """A clause that reports an implausibly late start of the video; empty for a normal
-        start."""
+        """A clause that reports an implausibly late start of the video; empty if there is none."""
         if self._start_said <= _LATEST_START_SEC:
             return ()
         late = duration(self._start_said)
