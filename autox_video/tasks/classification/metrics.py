@@ -55,8 +55,10 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> dict[int, float
 
 
 def _class_precision(scores: np.ndarray, is_positive: np.ndarray) -> Resampled:
-    """Return a function that computes a class's average precision (0 without positives) per
-    draw."""
+    """Return a function that computes a class's average precision in each bootstrap draw.
+
+    The average precision is 0 for a draw without positive clips.
+    """
     order = np.argsort(-scores, kind="stable")
     # The last clip of each distinct score: a threshold cannot separate equal scores.
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
