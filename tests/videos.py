@@ -145,7 +145,7 @@ def write_stamped(
     silence: tuple[float, float] | None = None,
     codec: str = "libx264rgb",
 ) -> Path:
-    """Write frames with time stamps of one's own, whatever an encoder would make of them.
+    """Write frames with timestamps of one's own, whatever an encoder would make of them.
 
     Args:
         path: where to; its suffix chooses the container.

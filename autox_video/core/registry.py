@@ -58,7 +58,7 @@ class Registry(Generic[Item]):
     def register_family(
         self, prefix: str, *, restore: Callable[[Mapping[str, Any]], Item] | None = None
     ) -> Callable[[Callable[[str], Item]], Callable[[str], Item]]:
-        """Return a decorator that registers a function for creating a family's components.
+        """Return a decorator that registers a function as the factory of a family of components.
 
         The function receives the part of a name after `prefix` and a colon, and raises ConfigError
         if the family has no component with that name.

@@ -58,7 +58,7 @@ def test_clips_with_odd_times_are_named_before_training(keys, capsys):
     prepare.prepare(settings_of(keys), resuming=False)
     shown = " ".join(capsys.readouterr().err.split())
     assert "Unusual clip, used anyway: train red 0.mp4: " in shown
-    assert "its time stamps jump by 2 h 30 min after frame 5" in shown
+    assert "its timestamps jump by 2 h 30 min after frame 5" in shown
 
 
 def test_a_class_without_a_readable_training_clip_is_an_error(keys):

@@ -59,7 +59,7 @@ def test_high_speed_camera_in_its_true_rate(tmp_path, decoder):
     assert (facts.frames, facts.fps, facts.odd) == (
         200,
         pytest.approx(2000),
-        "its time stamps give 2000 frames/s",
+        "its timestamps give 2000 frames/s",
     )
     assert facts.seconds == pytest.approx(0.1)
 
@@ -74,7 +74,7 @@ def test_clock_that_jumps(tmp_path, name):
     facts = examine_clip(path).facts
     assert facts.seconds == pytest.approx(2.4, abs=0.01)
     jump = "1 h 00 min" if name == "a.ts" else "26 h 30 min"
-    assert facts.odd == f"its time stamps jump by {jump} after frame 20; the gap is closed"
+    assert facts.odd == f"its timestamps jump by {jump} after frame 20; the gap is closed"
 
 
 def test_clock_that_jumps_is_closed_for_every_decoder(tmp_path, decoder):
@@ -102,7 +102,7 @@ def test_joined_recordings(tmp_path, name):
     assert spread(path) == SPREAD
     facts = examine_clip(path).facts
     assert facts.seconds == pytest.approx(2.4, abs=0.02)
-    assert "its time stamps go back after frame 20 and frame 40" in facts.odd
+    assert "its timestamps go back after frame 20 and frame 40" in facts.odd
 
 
 def write_joined_flv(path):
@@ -151,7 +151,7 @@ def test_frames_of_one_stamp_share_its_time(tmp_path):
     times = [time // 200 * 200 for time in EVEN_MS]
     path = write_stamped(tmp_path / "a.mkv", FRAMES, times)
     assert spread(path) == SPREAD
-    assert "48 of its 60 frames have duplicate time stamps" in examine_clip(path).facts.odd
+    assert "48 of its 60 frames have duplicate timestamps" in examine_clip(path).facts.odd
 
 
 def test_raw_stream_without_stamps(tmp_path):

@@ -78,7 +78,7 @@ class ClipAugmentation:
     def on_batch(
         self, clips: Tensor, labels: Tensor, seeds: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Return normalised clips (B, 3, T, H, W) recoloured, erased and mixed, and their labels.
+        """Recolour, randomly erase and mix normalised clips (B, 3, T, H, W); also return labels.
 
         Labels (B) or (B, K) become (B, K) float if clips are mixed.
         """

@@ -1,1 +1,1 @@
-"""Read the streams, packets and time stamps of a video file."""
+"""Read the streams, packets and timestamps of a video file."""

@@ -31,12 +31,12 @@ class CountedClock:
 
 
 class StampClock:
-    """Computes the display times of a large clip's frames from their time stamps.
+    """Computes the display times of a large clip's frames from their timestamps.
 
     Args:
         tick_sec: seconds per tick.
-        nominal_fps: frame rate that is used to replace missing or decreasing time stamps.
-        origin: time stamp of time 0, in ticks; None to use the first frame's time stamp.
+        nominal_fps: frame rate that is used to replace missing or decreasing timestamps.
+        origin: timestamp of time 0, in ticks; None to use the first frame's timestamp.
     """
 
     def __init__(self, tick_sec: float, nominal_fps: float, origin: float | None) -> None:

@@ -79,12 +79,12 @@ class MediaFile:
         counted: the result of `count`; None until `count` is called.
         nominal_fps: frame rate according to the header.
         promised_sec: length according to the header; None once `count` has been called.
-        tick_sec: seconds per tick, the unit of the time stamps.
+        tick_sec: seconds per tick, the unit of the timestamps.
         is_small: whether the file is so small that all its packets are read and kept in memory.
         is_seekable: whether seeking in the file is reliable.
         read_failed: whether reading ended with an error.
         has_decoded: whether the decoder has received any packets.
-        has_only_dts: whether the time stamps give only the decoding order.
+        has_only_dts: whether the timestamps give only the decoding order.
 
     Raises:
         VideoError: the file is unreadable or not a video, or its length or frame size is unknown.
@@ -208,7 +208,7 @@ class MediaFile:
         self.num_frames = self.stream.frames or max(1, round(seconds * self.fps))
 
     def _may_be_wrong(self, seconds: float) -> bool:
-        """Return whether a large file seems to be cut off or to have wrong time stamps."""
+        """Return whether a large file seems to be cut off or to have wrong timestamps."""
         average = self.stream.average_rate
         is_odd = bool(average) and not USUAL_FPS[0] <= average <= USUAL_FPS[1]
         if is_odd or is_cut_off(self.path, self.container, self.stream):
@@ -302,11 +302,11 @@ class MediaFile:
         """Return the packets from the last key frame at or before `first` to just after `last`.
 
         Args:
-            first, last: time stamps in ticks.
+            first, last: timestamps in ticks.
             back: how far before `first` to seek, in ticks.
 
         Returns:
-            The packets, or an empty list if the seek fails or time stamps are missing.
+            The packets, or an empty list if the seek fails or timestamps are missing.
         """
         try:
             self.container.seek(int(first - back), stream=self.stream)
@@ -372,7 +372,7 @@ class MediaFile:
 
     @property
     def index(self) -> PacketIndex | None:
-        """Index of all packets; None if they are not counted yet or have inexact time stamps."""
+        """Index of all packets; None if they are not counted yet or have inexact timestamps."""
         return self.counted.index if self.counted else None
 
     def _file_state(self) -> tuple[str, int, int]:

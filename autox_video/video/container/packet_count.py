@@ -27,7 +27,7 @@ class Counted:
 
     Attributes:
         timeline: the times at which each frame is on screen.
-        first_stamp: time stamp of the first frame in the file, in ticks; None if it is missing.
+        first_stamp: timestamp of the first frame in the file, in ticks; None if it is missing.
         last_key_sec: time of the last key frame.
         blank_end: whether the last packet is all zeros, as in incompletely copied files.
         num_packets: number of packets; None if packets cannot be matched to frames.
@@ -86,9 +86,9 @@ class Reading:
     """Properties of a file that determine how its packets are read.
 
     Attributes:
-        tick_sec: seconds per tick of the time stamps.
-        nominal_fps: frame rate to use if the time stamps do not give one.
-        has_only_dts: whether the time stamps give only the decoding order.
+        tick_sec: seconds per tick of the timestamps.
+        nominal_fps: frame rate to use if the timestamps do not give one.
+        has_only_dts: whether the timestamps give only the decoding order.
         stores_decoding: whether decoding times are stored in the file rather than estimated.
         most_reordered: maximum number of frames that are decoded before a frame but displayed
             later.

@@ -1,7 +1,7 @@
-"""Determine which packets must be decoded to obtain given frames, using only time stamps.
+"""Determine which packets must be decoded to obtain given frames, using only timestamps.
 
 Each packet contains one frame. Packets are numbered in decoding order, which is their order in
-the file. Frames are displayed in the order of their time stamps.
+the file. Frames are displayed in the order of their timestamps.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class PacketIndex:
-    """Time stamps and flags of all packets of a clip.
+    """Timestamps and flags of all packets of a clip.
 
     Args:
         stamps: for each packet, the time at which its frame is displayed, in ticks.
@@ -43,7 +43,7 @@ class PacketIndex:
 
     @property
     def names_frames(self) -> bool:
-        """Whether all displayed frames have distinct time stamps."""
+        """Whether all displayed frames have distinct timestamps."""
         shown = self.stamps[self._is_shown]
         return len(np.unique(shown)) == len(shown)
 

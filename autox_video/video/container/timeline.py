@@ -1,9 +1,9 @@
-"""Compute a clip's timeline, the times at which its frames are on screen, from its time stamps.
+"""Compute a clip's timeline, the times at which its frames are on screen, from its timestamps.
 
 The timeline determines a clip's length and sampling times, and is used by all decoders. Plausible
-time stamps are used exactly, so clips with a variable or very low frame rate, such as webcam videos
-and screen recordings, keep their true timing. Faulty time stamps are repaired. Repairs and unusual
-time stamps are reported.
+timestamps are used exactly, so clips with a variable or very low frame rate, such as webcam videos
+and screen recordings, keep their true timing. Faulty timestamps are repaired. Repairs and unusual
+timestamps are reported.
 
 Shape letters: P packets in decoding order, N frames in display order.
 """
@@ -25,7 +25,7 @@ HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
 more than the share HELD_SHARE of its length."""
 
 REPEATED_SHARE = 0.1
-"""A clip is reported if more than this share of its frames repeat the previous time stamp."""
+"""A clip is reported if more than this share of its frames repeat the previous timestamp."""
 
 MOST_REORDERED, FEW_REORDERED = 16, 4
 """Maximum number of frames that are decoded before a frame but displayed later. MOST_REORDERED
@@ -35,12 +35,12 @@ TIME_TOLERANCE_SEC = 1e-6
 """Tolerance for rounding errors when a frame's time is compared with its number divided by fps."""
 
 MISSING = np.iinfo(np.int64).min
-"""The value that represents a missing time stamp."""
+"""The value that represents a missing timestamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Time stamps of a clip's packets, in ticks, as arrays of shape (P,).
+    """Timestamps of a clip's packets, in ticks, as arrays of shape (P,).
 
     Attributes:
         shown_at: int64, presentation time (PTS); MISSING if unknown.
@@ -70,9 +70,9 @@ class Timeline:
         displayed: packet number of each frame, (N,) int64.
         starts: start time of each frame in seconds, (N,) float64; sorted, beginning at 0.
         seconds: length of the clip in seconds, > 0.
-        odd: clauses that describe repairs and unusual time stamps.
-        in_stamp_order: whether frames are displayed in the order of their time stamps.
-        follows_stamps: whether each frame is displayed at the time given by its time stamp.
+        odd: clauses that describe repairs and unusual timestamps.
+        in_stamp_order: whether frames are displayed in the order of their timestamps.
+        follows_stamps: whether each frame is displayed at the time given by its timestamp.
     """
 
     displayed: np.ndarray
@@ -115,12 +115,12 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     """Return the timeline of a clip.
 
     Args:
-        stamps: time stamps of the packets, at least one of which is displayed.
+        stamps: timestamps of the packets, at least one of which is displayed.
         tick_sec: seconds per tick.
-        nominal_fps: frame rate to use if the time stamps do not give one.
+        nominal_fps: frame rate to use if the timestamps do not give one.
     """
     is_missing = stamps.shown_at == MISSING
-    if is_missing[stamps.is_shown].all():  # raw streams have no time stamps
+    if is_missing[stamps.is_shown].all():  # raw streams have no timestamps
         said = [f"its header gives {_rate(nominal_fps)}"] if _is_unusual(nominal_fps) else []
         return _evenly(np.flatnonzero(stamps.is_shown), nominal_fps, *said)
     shown_at = _filled(stamps.shown_at, is_missing, 1 / nominal_fps / tick_sec)
@@ -130,7 +130,7 @@ def lay_out(stamps: Stamps, *, tick_sec: float, nominal_fps: float) -> Timeline:
     gaps[last_of_clocks] = np.nan
     typical = _typical(gaps[:-1], gaps[-1] or 1 / nominal_fps)
     if not MIN_FPS <= 1 / typical <= MAX_FPS:
-        said = f"its time stamps give an implausible {_rate(1 / typical)}"
+        said = f"its timestamps give an implausible {_rate(1 / typical)}"
         return _evenly(displayed, nominal_fps, f"{said}; {_rate(nominal_fps)} is used instead")
     repaired, odd = _repaired(gaps, typical, nominal_fps)
     follows_stamps = np.array_equal(repaired[:-1], gaps[:-1])
@@ -162,7 +162,7 @@ def _evenly(displayed: np.ndarray, fps: float, *odd: str) -> Timeline:
 
 
 def _filled(shown_at: np.ndarray, is_missing: np.ndarray, frame_ticks: float) -> np.ndarray:
-    """Return the time stamps, with missing ones interpolated from their neighbours."""
+    """Return the timestamps, with missing ones interpolated from their neighbours."""
     if not is_missing.any():
         return shown_at
     known, number = np.flatnonzero(~is_missing), np.arange(len(shown_at))
@@ -186,7 +186,7 @@ def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndar
 def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
     """Return the clock number of each packet; a file of joined recordings has several clocks.
 
-    Time stamps also decrease where frames are reordered. A new clock starts only if a time stamp
+    Timestamps also decrease where frames are reordered. A new clock starts only if a timestamp
     decreases at a key frame, if the decoding time also decreases, or if the decrease spans more
     frames than codecs can reorder.
     """
@@ -243,13 +243,13 @@ def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.
     if len(restarts := np.flatnonzero(np.isnan(repaired))):
         repaired[restarts] = typical
         place = _place(restarts)
-        odd.append(f"its time stamps go back {place}; the parts were joined")
+        odd.append(f"its timestamps go back {place}; the parts were joined")
     if (repeated := np.count_nonzero(repaired == 0)) > REPEATED_SHARE * len(repaired):
-        odd.append(f"{repeated} of its {len(repaired)} frames have duplicate time stamps")
+        odd.append(f"{repeated} of its {len(repaired)} frames have duplicate timestamps")
     _spread(repaired)
     typical = float(np.median(repaired[:-1] if len(repaired) > 1 else repaired))
     if _is_unusual(1 / typical):
-        odd.append(f"its time stamps give {_rate(1 / typical)}")
+        odd.append(f"its timestamps give {_rate(1 / typical)}")
     if len(jumps := _jumps(repaired, typical)):
         odd.append(_say_jumps(repaired, jumps))
         repaired[jumps] = typical
@@ -263,7 +263,7 @@ def _repaired(gaps: np.ndarray, typical: float, nominal_fps: float) -> tuple[np.
 
 
 def _spread(gaps: np.ndarray) -> None:
-    """Divide the display time evenly among frames with equal time stamps, in place."""
+    """Divide the display time evenly among frames with equal timestamps, in place."""
     if not (gaps == 0).any():
         return
     gaps[-1] *= len(gaps) - np.flatnonzero(np.append(1.0, gaps[:-1]))[-1]  # the last run's time
@@ -281,7 +281,7 @@ def _say_jumps(gaps: np.ndarray, jumps: np.ndarray) -> str:
     first = jumps[0]
     if first == len(gaps) - 1:
         return f"its last frame lasts {duration(gaps[first])} and is cut to the typical length"
-    return f"its time stamps jump by {duration(gaps[first])} {_place(jumps)}; the gap is closed"
+    return f"its timestamps jump by {duration(gaps[first])} {_place(jumps)}; the gap is closed"
 
 
 def _place(frames: np.ndarray) -> str:

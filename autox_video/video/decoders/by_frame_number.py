@@ -64,7 +64,7 @@ class NumberedDecoder(Video):
         if file.index is None or not file.index.names_frames:
             return "its packets cannot be matched to frames"
         if not file.counted.timeline.in_stamp_order:
-            return "its time stamps are not in order"
+            return "its timestamps are not in order"
         if self._pyav.orientation.is_mirrored:
             return "its frames are flipped"
         # PyAV has this attribute since release 18.

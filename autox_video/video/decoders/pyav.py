@@ -63,7 +63,7 @@ class PyAVDecoder(Video):
         self.path = path
         self.file = MediaFile(path)
         self.codec = self.file.codec.name
-        self._origin: float | None = None  # time stamp of a large file's first frame, in ticks
+        self._origin: float | None = None  # timestamp of a large file's first frame, in ticks
         self._orientation: Orientation | None = None
         self._converter = RgbConverter()
 
@@ -90,7 +90,7 @@ class PyAVDecoder(Video):
 
     @property
     def _may_seek(self) -> bool:
-        """Whether frames can be reached by seeking to their time stamps."""
+        """Whether frames can be reached by seeking to their timestamps."""
         counted = self.file.counted
         is_true = counted is None or counted.timeline.follows_stamps
         return self.file.is_seekable and not self.file.is_small and is_true

@@ -14,7 +14,7 @@ FALLBACK_FPS = 25.0
 """Frame rate assumed for a file that states none; also FFmpeg's default for raw streams."""
 
 MIN_FPS, MAX_FPS = 1 / 3601, 100_001.0
-"""Range of frame rates that are accepted from time stamps, wide enough for high-speed cameras."""
+"""Range of frame rates that are accepted from timestamps, wide enough for high-speed cameras."""
 
 USUAL_FPS = (0.05, 1000.0)
 """Frame rates outside this range are reported as unusual, or ignored if they are guesses."""

@@ -169,7 +169,7 @@ FAULTS = {
         {"reorders": True},
         "go back after frame 30;",
     ),
-    "one clock for all": ([7] * 60, {}, "59 of its 60 frames have duplicate time stamps"),
+    "one clock for all": ([7] * 60, {}, "59 of its 60 frames have duplicate timestamps"),
     "whole seconds": ([t // 1000 * 1000 for t in EVEN], {}, "frames have duplicate time"),
     "pairs": ([t // 80 * 80 for t in EVEN], {}, "30 of its 60 frames have duplicate time"),
 }
