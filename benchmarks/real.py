@@ -72,8 +72,8 @@ def run(folder: Path, work: Path, words: Sequence[str]) -> Result:
             raise SystemExit(f"{script} failed; see {log.name}")
         seconds = seconds or time.monotonic() - started
     told = json.loads(results.read_text(encoding="utf-8"))["metrics"]
-    plan = read_meta(work / "run" / "best.pth")[RECORD_KEY]["plan"]
-    return Result(seconds, told["top1"], told.get("top5", math.nan), plan["backbone"]["value"])
+    choices = read_meta(work / "run" / "best.pth")[RECORD_KEY]["choices"]
+    return Result(seconds, told["top1"], told.get("top5", math.nan), choices["backbone"]["value"])
 
 
 def main() -> None:
