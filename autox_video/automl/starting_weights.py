@@ -71,7 +71,7 @@ def _find_known(backbone: str | None, terms: Terms) -> Pretrained | None:
     found = find_all(folders, backbone, noncommercial=terms.noncommercial)
     placed = (weights for weights in found if Path(weights.path).parent in folders)
     weights = next(placed, None) or fetch_wanted(folders, backbone, terms)
-    if weights is None:
+    if weights is None and backbone is not None:  # others in the caches belong to other projects
         weights = find_pretrained(folders, backbone, noncommercial=terms.noncommercial)
     if weights is None and (backbone is None or BACKBONES[backbone].learns):
         _say_from_scratch(folders, backbone)
