@@ -232,6 +232,6 @@ def _say_if_alone(settings: Settings, command: str) -> None:
     count = process_count(settings.gpus, settings.device, only_probes=probes)
     if count > 1:
         complain(
-            f"In a call from Python, one process does all the work; {count} could share it if "
-            f"you use the command `autox-video {command}` instead."
+            f"A call from Python uses a single process; the command `autox-video {command}` would "
+            f"use {count} processes."
         )

@@ -54,7 +54,7 @@ def test_one_process_says_where_there_could_be_more(fitted, tmp_path, capsys):
     keys = {"output_path": str(tmp_path / "out.json"), "workers": 0, "device": "cpu", "gpus": 2}
     weights = str(folder / "work" / "best.pth")
     AutoXVideo().transform(data["data_root"], data["ann_file_test"], weights, **keys)
-    assert "one process does all the work; 2 could" in capsys.readouterr().err
+    assert "uses a single process; the command" in capsys.readouterr().err
     AutoXVideo().transform(data["data_root"], data["ann_file_test"], weights, **{**keys, "gpus": 1})
     assert "could share" not in capsys.readouterr().err
 

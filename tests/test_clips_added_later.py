@@ -53,7 +53,7 @@ def test_one_sentence_and_one_command(tmp_path):
 
     done = command("autotrain.py", "--fresh", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "15 clips keep the side of the split" in " ".join(done.stderr.split())
+    assert "15 clips keep their split" in " ".join(done.stderr.split())
     now = sides(work)
     names = {"red/a.mp4": "red/z.mp4", "red/c.mp4": "lime/x.mp4"}
     for path, side in first.items():

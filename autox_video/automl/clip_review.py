@@ -23,7 +23,7 @@ def readable_listing(listing: Listing, *, strict: bool) -> Listing:
     splits = listing.splits
     bad = [clips.paths[row] for clips in splits.values() for row in clips.unreadable()]
     if strict and bad:
-        raise ListingError(f"strict: {counted(len(bad), 'clip')} unreadable: {some(bad)}")
+        raise ListingError(f"strict: {counted(len(bad), 'clip')} cannot be read: {some(bad)}")
     readable = {name: splits[name].readable() for name in ("train", "val")}
     _refuse_empty(listing, readable)
     return replace(listing, **readable)

@@ -100,7 +100,7 @@ def _candidates(folders: Sequence[Path], backbone: str | None, terms: Terms) -> 
         )
         return []
     if known.path_in(folders) is None and not fits(known, terms.time_budget_sec):
-        say(f"Too large for the time budget: {missed(known)}")
+        say(f"The download would take too much of time_budget: {missed(known)}")
         return []
     return [known]
 
@@ -146,7 +146,7 @@ def given_file(load_from: str, terms: Terms) -> tuple[Path, KnownFile | None]:
         return path, known
     if known is None and not is_remote(load_from):
         raise CheckpointError(
-            f"load_from: there is no file {load_from}, and there are no known weights of this name"
+            f"load_from: {load_from} is neither a file nor the name of known weights"
             f"{_listed(load_from)}"
         )
     if known is not None and (copy := known.path_in(())) is not None:
@@ -169,11 +169,11 @@ def fetch_named(name: str, folders: Sequence[Path], terms: Terms) -> Path:
     """
     known = known_by_name(name) or _published(name)
     if known is None:
-        raise ConfigError(f"weights: there are no known weights {name}{_listed(name)}")
+        raise ConfigError(f"weights: {name} is not the name of known weights{_listed(name)}")
     if known.noncommercial and not terms.noncommercial:
         raise ConfigError(
-            f"weights: {name} is not for commercial use (licence {known.licence}). If yours is not "
-            "commercial, add --noncommercial."
+            f"weights: {name} is not for commercial use (licence {known.licence}). If your use is "
+            "not commercial, add --noncommercial."
         )
     return fetch(known, folders)
 
@@ -197,11 +197,11 @@ def _refuse_noncommercial(known: KnownFile, terms: Terms) -> None:
     if known.noncommercial and not terms.noncommercial:
         raise ConfigError(
             f"load_from: the weights {known.name} are not for commercial use (licence "
-            f"{known.licence}). If yours is not commercial, set noncommercial: true."
+            f"{known.licence}). If your use is not commercial, set noncommercial: true."
         )
 
 
 def _listed(name: str) -> str:
     near = similar_names(name)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"; `autox-video weights list` shows all.{meant}"
+    return f"; `autox-video weights list` shows all names.{meant}"

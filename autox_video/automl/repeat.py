@@ -109,17 +109,17 @@ def _what_does_not_fit(plan: Plan, basis: Basis) -> tuple[list[str], set[str]]:
     if (plan.device == "cpu") != (hardware.device == "cpu"):
         what = "this machine has none" if hardware.device == "cpu" else "this run uses one"
         where = "no GPU" if plan.device == "cpu" else "a GPU"
-        notes.append(f"The run that is repeated used {where}; {what}: expect another speed.")
+        notes.append(f"The repeated run used {where}; {what}: expect a different speed.")
     fast = {"bfloat16": hardware.fast_bfloat16, "float16": hardware.fast_float16}
     chosen = not plan.is_given("precision") and basis.asked("precision") is None
     if chosen and not fast.get(plan.precision, True):
         name = hardware.device_name
-        notes.append(f"precision: {plan.precision} is not repeated; it is slow on {name}.")
+        notes.append(f"precision: {plan.precision} is not repeated, as it is slow on {name}.")
         unfit.add("precision")
     if batch > stats.num_train and not asks_batch:
         notes.append(
-            f"The batch size of the repeated run, {batch}, is more than the {stats.num_train} "
-            "training clips here: batch size and learning rate are chosen again."
+            f"The batch size of the repeated run, {batch}, exceeds the number of training clips "
+            f"here, {stats.num_train}: batch size and learning rate are chosen again."
         )
         unfit |= {"batch_size", "lr"}
     elif batch % count and not asks_batch:
@@ -128,12 +128,12 @@ def _what_does_not_fit(plan: Plan, basis: Basis) -> tuple[list[str], set[str]]:
             f"processes: it is now {math.ceil(batch / count) * count}."
         )
     if plan.class_balance and not TASKS[stats.task].balances_loss:
-        notes.append("class_balance is not repeated: here clips can have several classes.")
+        notes.append("class_balance is not repeated, as clips can have several classes here.")
         unfit.add("class_balance")
     if plan.time_budget_sec is not None and basis.asked("time_budget") is None:
         notes.append(
-            f"time_budget: the {duration(plan.time_budget_sec)} of the repeated run do not limit "
-            "this one; its number of epochs is repeated."
+            f"time_budget: the limit of the repeated run, {duration(plan.time_budget_sec)}, does "
+            "not apply to this run, which repeats the number of epochs."
         )
     return notes, unfit
 

@@ -247,11 +247,11 @@ def notes_on_reading(
         if mended:
             notes.append(
                 f"{len(mended)} {purpose} clips that were unreadable when the run began can be "
-                f"read now ({name_clips(mended)}). The run does not use them; --fresh does."
+                f"read now ({name_clips(mended)}). Only a new run, with --fresh, uses them."
             )
         if spoilt:
             notes.append(
                 f"{len(spoilt)} {purpose} clips of the run cannot be read any more "
-                f"({name_clips(spoilt)}). It resumes without them."
+                f"({name_clips(spoilt)}). The run resumes without them."
             )
     return notes

@@ -82,7 +82,7 @@ def _say_from_scratch(folders: Sequence[Path], backbone: str | None) -> None:
     fitting = f" for {backbone}" if backbone else ""
     say_detail(
         f"No pretrained weights{fitting} found in {' or '.join(map(str, folders))}. Training from "
-        "scratch. To fine-tune: `autox-video weights list` shows what can be fetched."
+        "scratch. To fine-tune, fetch some of those that `autox-video weights list` shows."
     )
     if unknown := find_unknown(folders):
         complain(f"Unknown weight files: {', '.join(unknown)}. To use one, set load_from=FILE.")

@@ -6,8 +6,8 @@ from autox_video.cli.words import read_words
 
 HELP = "check all clips, and report what is wrong with the data, without training"
 NOTE = (
-    "The report goes to WORK_DIR/check/check.json. The command ends with 0 whatever it finds, and "
-    "with 2 if a list or the config cannot be used."
+    "The report goes to WORK_DIR/check/check.json. The exit code is 0 whatever the check finds, "
+    "and 2 if a list or the config cannot be used."
 )
 EXAMPLES = (("one sub-folder per class", "autox-video check my/clips"),)
 

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace | None = None) -> int:
         for name, text in rows:
             say(f"  {name:<{width}}  {text}")
     if not problems:
-        say("Everything required works.")
+        say("Everything that is required works.")
         return 0
     say(f"{counted(len(problems), 'problem')} to fix:")
     for problem in problems:
@@ -86,7 +86,7 @@ def describe_machine(problems: list[str]) -> list[Row]:
     if free_gib < LEAST_DISK_GIB:
         problems.append(
             f"Only {free_gib:.1f} GiB are free in {Path.cwd()}, but checkpoints need up to "
-            f"{LEAST_DISK_GIB:g} GiB; free some, or set work_dir to a folder on another disk."
+            f"{LEAST_DISK_GIB:g} GiB; free some space, or set work_dir to a folder on another disk."
         )
     return [
         ("CPU", hardware.cpu_name()),

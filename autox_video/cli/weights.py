@@ -10,9 +10,9 @@ HELP = "list pretrained weights, fetch them, or show which are on this machine"
 EXAMPLES = (
     ("all known weights, the best first", "autox-video weights list"),
     ("fetch some for later, or for a machine without a network", "autox-video weights fetch NAME"),
-    ("the folders, and what they have", "autox-video weights where"),
+    ("the folders of weights, and what is in them", "autox-video weights where"),
 )
-LATER = "a run fetches what it needs by itself, if there is a network"
+LATER = "a run fetches the weights it needs by itself, if there is a network"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("name", nargs="?", help="name of the weights to fetch, as `list` shows it")
     parser.add_argument(
-        "--noncommercial", action="store_true", help="fetch weights not for commercial use too"
+        "--noncommercial", action="store_true", help="also fetch weights not for commercial use"
     )
 
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if (options.action == "fetch") != bool(options.name):
         raise ConfigError(
             "weights: `fetch` needs a name, as in `autox-video weights fetch x3d_m-k400`; `list` "
-            "and `where` take none."
+            "and `where` take no name."
         )
     actions = {"list": _list, "where": _where}
     for line in actions[options.action]() if not options.name else _fetch(options):
@@ -66,7 +66,7 @@ def _where() -> Iterator[str]:
     from autox_video.backbones.weights.known_weights import KNOWN_FILES
     from autox_video.backbones.weights.local_copies import hub_folder, torch_folder
 
-    yield "Folders of weights, the first that has a file first:"
+    yield "Folders that are searched for weights, in this order:"
     caches = ("torch", torch_folder()), ("Hugging Face hub", hub_folder())
     for what, folder in (*(("yours", folder) for folder in weight_folders()), *caches):
         there = "" if folder.is_dir() else " (not there)"

@@ -129,7 +129,7 @@ def _config_of(name: str, keys: set[str]) -> Config:
     if not (is_address or path.is_dir()):
         return _config_file(name)
     if "data_root" in keys:
-        raise ConfigError(f"command line: both {name} and data_root= name the clips; give one.")
+        raise ConfigError(f"command line: both {name} and data_root name the clips; give only one.")
     if not is_address and (path / RECORD).is_file():
         raise ConfigError(
             f"command line: {name} is the work dir of a run; give the clips or the config of that "

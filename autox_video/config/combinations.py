@@ -45,10 +45,10 @@ def _impossible_paths(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, st
     if val != AUTO and train == AUTO:
         yield keys, "needs `ann_file_train` too; give the training list, or leave both at auto."
     elif val != AUTO and os.path.normpath(val) == os.path.normpath(train):
-        yield keys, "is the training list too; give another list, or auto to set clips aside."
+        yield keys, "is also the training list; give another list, or auto to set clips aside."
     if os.path.normpath(values["work_dir"]) == os.path.normpath(data_root):
         keys = ("work_dir", "data_root")
-        yield keys, "is `data_root` too, which is never written to; give another folder."
+        yield keys, "is also `data_root`, to which nothing is written; give another folder."
     if values["demo"] and Path(data_root).name != "videos":
         keys = ("demo", "data_root")
         yield keys, "needs a `data_root` that ends in /videos, such as data/demo/videos."

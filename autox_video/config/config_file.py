@@ -80,7 +80,7 @@ def read_overrides(
             problems.append(f"command line: `{override}` is not key=value, as in epoch=10.")
         elif not text:
             problems.append(
-                f"command line: `{override}` has no value; for the default, {key}=auto."
+                f"command line: `{override}` has no value; for the default, write {key}=auto."
             )
         elif key in text_keys and text[0] not in "'\"":
             values[key] = None if text in ("null", "~") else text

@@ -107,7 +107,7 @@ def refuse_mixed_demo(values: Mapping[Any, Any], new: Mapping[str, Any], source:
         return
     raise ConfigError(
         f"{source}: the config of the demo does not fit other clips (data_root={root}): its lists "
-        f"and work_dir belong to the demo. Leave it out: autox-video train {root}"
+        f"and work_dir belong to the demo. Leave the config out: autox-video train {root}"
     )
 
 

@@ -138,7 +138,7 @@ def warn_of(sentences: Iterable[str]) -> None:
         kinds.setdefault(_NAMES.sub("", sentence), []).append(sentence)
     groups = list(kinds.values())
     for first, *others in groups[:MOST_WARNINGS]:
-        more = f" (and {len(others)} more like this; autox-video check lists them all)"
+        more = f" (and {len(others)} more like this; `autox-video check` lists them all)"
         complain(first + more if others else first)
         for other in others[:MOST_LOGGED]:
             say_detail(other)
@@ -147,7 +147,7 @@ def warn_of(sentences: Iterable[str]) -> None:
         say_detail(sentence)
     if left_out:
         complain(
-            f"{len(left_out)} more warnings about the clips; autox-video check lists them all."
+            f"{len(left_out)} more warnings about the clips; `autox-video check` lists them all."
         )
 
 

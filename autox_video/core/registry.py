@@ -94,8 +94,8 @@ class Registry(Generic[Item]):
             importlib.import_module(self._families[family])
         except ModuleNotFoundError as error:
             raise ConfigError(
-                f"{self.kind}: names with {family}: need the package {error.name}, which is not "
-                f"installed: run `pip install {error.name}`."
+                f"{self.kind}: names that begin with {family}: need the package {error.name}, "
+                f"which is not installed: run `pip install {error.name}`."
             ) from error
 
     def family_of(self, name: object) -> str | None:

@@ -122,7 +122,7 @@ def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable
         )
         return clips
     raise ListingError(
-        f"data_root: {counted(len(without), 'clip')} of {root} outside of the class folders: "
+        f"data_root: {counted(len(without), 'clip')} of {root} not in a class folder: "
         f"{some(without)} Move them, or set ann_file_test."
     )
 

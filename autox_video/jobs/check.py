@@ -167,8 +167,11 @@ def _clip_findings(content: Mapping[str, Any]) -> Findings:
     unreadable = [f"{clip['video']}: {clip['reason']}" for clip in content["unreadable"]]
     yield "unreadable clips", unreadable
     contradictions = [group for group in content["exact_duplicates"] if not group["agree"]]
-    yield "groups of equal clips with different labels", _in_words(contradictions)
-    for key, what in (("exact_duplicates", "equal clips"), ("near_duplicates", "near-duplicates")):
+    yield "groups of identical clips with different labels", _in_words(contradictions)
+    for key, what in (
+        ("exact_duplicates", "identical clips"),
+        ("near_duplicates", "near-duplicates"),
+    ):
         leaks = [group for group in content[key] if group["leak"]]
         inside = [group for group in content[key] if not group["leak"]]
         yield f"groups of {what} across splits (LEAK)", _in_words(leaks)
@@ -180,14 +183,14 @@ def _clip_findings(content: Mapping[str, Any]) -> Findings:
 
 
 def _class_findings(content: Mapping[str, Any]) -> Findings:
-    yield "pairs of classes that may be one", content["near_names"]
+    yield "pairs of classes that may be the same", content["near_names"]
     imbalance = content["imbalance"]
     for name, classes in imbalance["classes_without_clips"].items():
         yield f"classes without a readable {name} clip", classes
     if imbalance["imbalanced"] and imbalance["ratio"] is not None:
         counts = content["splits"]["train"]["per_class"]
         rarest, commonest = imbalance["rarest"], imbalance["commonest"]
-        what = f"class with {imbalance['ratio']:.0f} times the clips of the rarest"
+        what = f"class with {imbalance['ratio']:.0f} times as many clips as the rarest"
         yield what, [f"{commonest}: {counts[commonest]}, {rarest}: {counts[rarest]}"]
     if not content["named"]:
         how = "to name them, write a classes.txt next to the training list, one class per line"

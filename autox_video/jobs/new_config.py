@@ -98,7 +98,7 @@ def _lines(
     yield from _comment(f"Classes: {_classes(listing)}.")
     if lists and not used:
         named = ", ".join(f"{key}: {path}" for key, path in lists.items())
-        yield from _comment(f"Lists that were found, and are not used: {named}.")
+        yield from _comment(f"Lists that were found but are not used: {named}.")
     yield from _comment("Any key can also be given on the command line, as in epoch=10.")
     yield from _comment("All keys: autox-video train --help")
     values = {"data_root": settings.data_root, "work_dir": settings.work_dir, **used}

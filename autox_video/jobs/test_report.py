@@ -74,7 +74,7 @@ def _calibration(calibration: Mapping[str, Any] | None) -> Iterator[str]:
     clips = f"{source['clips']} clips of {source['on']}"
     how = f"{errors['ece_before']:.3f} without temperature {temperature:.3g}, fitted on {clips}"
     if temperature == 1.0:
-        how = f"not rescaled: {clips} call for no temperature"
+        how = f"not rescaled, as {clips} show no need for it"
     yield f"Calibration error {errors['ece_after']:.3f} ({how})"
 
 
@@ -112,9 +112,9 @@ def _warn_of_parts(predictions: Sequence[Prediction]) -> None:
     partly = sorted((p for p in predictions if p.is_partly_seen), key=lambda p: p.seen)
     if partly:
         complain(
-            f"{len(partly)} of {counted(len(predictions), 'clip')} are too long to be seen whole: "
-            f"the model saw {partly[0].seen:.1%} of {partly[0].video}, in {MOST_TEST_CLIPS} evenly "
-            "spread parts at most; `seen` in the results is the share that was seen. To test all "
-            "of a clip, train with a larger video_length, or list its segments (columns start and "
-            "end)."
+            f"{len(partly)} of {counted(len(predictions), 'clip')} are too long to be seen whole; "
+            f"the model saw {partly[0].seen:.1%} of {partly[0].video}, in at most "
+            f"{MOST_TEST_CLIPS} evenly spread segments. `seen` in the results gives the "
+            "share of each clip. To test whole clips, train with a larger video_length, or list "
+            "their segments (columns start and end)."
         )

@@ -118,8 +118,8 @@ def _refusal(path: Path, owner: OwnerRecord | None) -> str:
         )
     return (
         f"work_dir: {path.parent} is in use: {_name(owner)} is training there. Wait for it to "
-        f"finish, stop it (kill {owner.pid}), or use another work_dir. If you are sure that it is "
-        f"dead, remove {path}."
+        f"finish, stop it (kill {owner.pid}), or use another work_dir. If you are sure that "
+        f"this process no longer runs, remove {path}."
     )
 
 

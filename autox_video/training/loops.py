@@ -226,7 +226,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self.bad_steps = in_all
             sentence = (
                 f"Step {self._iter}: the loss or a gradient is not finite. The step is skipped, "
-                f"the weights are unchanged; {in_all} so far."
+                f"and the weights are unchanged; steps skipped so far: {in_all}."
             )
             self.runner.call_hook("on_trouble", sentence=sentence)
         return in_a_row < BAD_IN_A_ROW

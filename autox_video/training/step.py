@@ -115,7 +115,7 @@ class TrainStep:
                 raise  # after a restart the new number of parts would be unknown
         sentence = (
             f"Out of memory: from now on each step is done in {self.accumulation} parts (gradient "
-            "accumulation). It takes longer; the result is the same."
+            "accumulation). Steps take longer; the result is the same."
         )
         self.runner.call_hook("on_trouble", sentence=sentence)
         if several:

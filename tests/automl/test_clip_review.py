@@ -60,7 +60,7 @@ def test_a_class_without_a_readable_clip(settings_of):
 def test_unreadable_clips_where_none_may_be(settings_of):
     settings = settings_of({"red": 3, "green": 3}, strict=True)
     spoil("red", 1)
-    assert refusals(settings) == "strict: 1 clip unreadable: red/red 0.mp4."
+    assert refusals(settings) == "strict: 1 clip cannot be read: red/red 0.mp4."
 
 
 def test_equal_clips_of_two_classes_are_said_by_training_too(settings_of, capsys):

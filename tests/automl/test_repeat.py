@@ -97,7 +97,11 @@ def test_other_clips_keep_their_own_classes_and_views(folder):
     [
         ({"hardware": GPU}, {}, "used a GPU; this machine has none"),
         ({"hardware": GPU}, {}, "precision: bfloat16 is not repeated"),
-        ({}, {"stats": replace(STATS, num_train=9)}, "The batch size of the repeated run, 16, is"),
+        (
+            {},
+            {"stats": replace(STATS, num_train=9)},
+            "The batch size of the repeated run, 16, exceeds",
+        ),
         (
             {"videos_per_gpu": 5},
             {"hardware": replace(CPU, processes=2, local_processes=2)},
@@ -108,7 +112,7 @@ def test_other_clips_keep_their_own_classes_and_views(folder):
             {"stats": replace(STATS, task="multi_label")},
             "class_balance is not repeated",
         ),
-        ({"time_budget": "45m"}, {}, "the 45 min 00 s of the repeated run do not limit this one"),
+        ({"time_budget": "45m"}, {}, "the limit of the repeated run, 45 min 00 s, does not apply"),
     ],
 )
 def test_what_cannot_be_repeated_is_said(folder, before, now, said):

@@ -131,7 +131,7 @@ def test_classes_in_another_order_are_named_and_hide_no_labels(run):
     train = replace(TRAIN, labels=tuple(same[label] for label in TRAIN.labels))
     val = replace(VAL, labels=tuple(same[label] for label in VAL.labels))
     assert said(run, inspected(train, val, swapped)) == (
-        "the classes are in another order (number 0 was `red` and is `green`)"
+        "the classes are in another order (number 0: `red` before, `green` now)"
     )
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_here_everything_works(capsys):
     assert doctor.run() == 0
     report = capsys.readouterr().out
-    assert report.endswith("Everything required works.\n")
+    assert report.endswith("Everything that is required works.\n")
     decoders = ("av", "torchcodec", "decord")
     for name in (*requirements(), "python", "opencv", "CPU", "memory", "disk", *decoders):
         assert f"\n  {name} " in report, name

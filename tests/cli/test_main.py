@@ -231,7 +231,7 @@ def test_pretrained_weights_are_loaded_and_counted(tmp_path, data, backbone, cap
     config = config_for(tmp_path, data, epoch=1, load_from=str(path), backbone=backbone)
     AutoXVideo().read_cfg(str(config)).fit()
     said = capsys.readouterr().out
-    assert f"mine.pth (mmaction2, {backbone}); skipped 2 of its head" in said
+    assert f"mine.pth (mmaction2, {backbone}); skipped 2 head tensors of the file" in said
     plan = json.loads((tmp_path / "work" / "record.json").read_text())["choices"]
     assert plan["pretrained"]["value"] == str(path)
     assert plan["backbone_lr_mult"]["value"] == 0.1

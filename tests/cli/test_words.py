@@ -78,7 +78,7 @@ def test_without_a_config_the_clips_must_be_named(folder):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("clips data_root=other", "both clips and data_root= name the clips"),
+        ("clips data_root=other", "both clips and data_root name the clips"),
         ("clips a.yaml", "`a.yaml`: only one config or folder"),
         ("nowhere", "there is no file or folder nowhere"),
         ("red.mp4", "red.mp4 is a video"),

@@ -269,9 +269,9 @@ def test_an_unknown_key_like_no_other_is_told_them_all(problems, key):
         ("ann_file_val: v", "c.yaml:1: key `ann_file_val`: 'v' needs `ann_file_train` too"),
         (
             "ann_file_train: v\nann_file_val: ./v",
-            "c.yaml:2: key `ann_file_val`: './v' is the train",
+            "c.yaml:2: key `ann_file_val`: './v' is also the train",
         ),
-        ("work_dir: ./d/", "c.yaml:1: key `work_dir`: './d/' is `data_root` too"),
+        ("work_dir: ./d/", "c.yaml:1: key `work_dir`: './d/' is also `data_root`"),
         (
             "gpus: [0, 2]\ndevice: cpu",
             "c.yaml:1: key `gpus`: [0, 2] names GPUs, but `device`",
@@ -288,7 +288,7 @@ def test_impossible_combinations_are_refused(problems, content, sentence):
 
 def test_a_combination_with_a_default_is_refused(problems):
     (problem,) = problems("data_root: work_dirs/default\n")
-    assert problem.startswith("c.yaml: key `work_dir`: 'work_dirs/default' is `data_root` too")
+    assert problem.startswith("c.yaml: key `work_dir`: 'work_dirs/default' is also `data_root`")
 
 
 def test_a_wrong_key_is_not_blamed_for_combinations_too(problems):
@@ -387,7 +387,7 @@ def test_the_last_override_counts(load):
     [
         ("epoch", "command line: `epoch` is not key=value, as in epoch=10."),
         ("=3", "command line: `=3` is not key=value, as in epoch=10."),
-        ("epoch=", "command line: `epoch=` has no value; for the default, epoch=auto."),
+        ("epoch=", "command line: `epoch=` has no value; for the default, write epoch=auto."),
         ("epoch=x", "command line: key `epoch`: 'x' is not allowed; give a whole number from 1 to"),
         ("epoc=3", "command line: key `epoc` is not known; did you mean `epoch`?"),
         ("data_root=null", "command line: key `data_root` is missing: "),

@@ -118,7 +118,7 @@ def test_another_folder_without_classes_is_predicted(divided):
 
 def test_another_folder_half_of_whose_clips_are_in_classes_is_refused(divided):
     touch("new/a/1.mp4", "new/c/2.mp4")
-    with pytest.raises(ListingError, match=r"1 clip of new outside of the class folders: c/2\.mp4"):
+    with pytest.raises(ListingError, match=r"1 clip of new not in a class folder: c/2\.mp4"):
         divided("new")
 
 

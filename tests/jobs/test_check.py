@@ -51,7 +51,7 @@ def test_what_is_wrong_is_shown_and_written(tmp_path, keys, capsys, monkeypatch)
     assert near == [{"train": ["train blue 0.mp4"], "test": ["test blue 0.mp4"]}]
     assert found["left_out"] == {"train": 3, "val": 0, "test": 0}
     shown = capsys.readouterr().out
-    for text in ("the file is empty (0 bytes).", "groups of equal clips across splits (LEAK)"):
+    for text in ("the file is empty (0 bytes).", "groups of identical clips across splits (LEAK)"):
         assert text in " ".join(shown.split())
     assert "train green 0.mp4 (train)" in shown
 
@@ -61,7 +61,7 @@ def test_the_short_form_has_a_line_for_each_split_and_finding(tmp_path, keys, ca
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("train: 8 clips (1 more cannot be read) from ") for line in lines)
     assert "Unreadable clips: train red 0.mp4: the file is empty (0 bytes)." in lines
-    assert any(line.startswith("Groups of equal clips across splits (LEAK): ") for line in lines)
+    assert any(line.startswith("Groups of identical clips across splits") for line in lines)
     assert not any("│" in line for line in lines)
     assert run_check(tmp_path, keys, "verbose=false") == 0
     assert capsys.readouterr().out == ""
@@ -112,7 +112,7 @@ def test_help_says_how_it_ends(capsys):
     with pytest.raises(SystemExit):
         main(["check", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "ends with 0 whatever it finds" in shown and "ann_file_train" in shown
+    assert "exit code is 0 whatever the check finds" in shown and "ann_file_train" in shown
 
 
 def test_a_name_cannot_steer_the_terminal(tmp_path, keys, capsys):
@@ -193,4 +193,4 @@ def test_equal_files_of_other_classes_are_said(tmp_path, monkeypatch, capsys):
     (group,) = found["exact_duplicates"]
     assert group["clips"] == {"train": ["a/0.mp4", "b/equal.mp4"]} and not group["agree"]
     shown = " ".join(capsys.readouterr().out.split())
-    assert "equal clips with different labels" in shown and "Nothing" not in shown
+    assert "identical clips with different labels" in shown and "Nothing" not in shown

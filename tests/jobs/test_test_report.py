@@ -85,7 +85,7 @@ def test_calibration_is_a_line(capsys):
     none = Calibration(1.0, 20, 0.3, 0.3, "cross-validation")
     lines, _, _ = report(capsys, raw, ("run", "jump"), calibration=none.record(raw))
     (line,) = (line for line in lines if line.startswith("Calibration error"))
-    assert "20 clips of cross-validation call for no temperature" in line
+    assert "20 clips of cross-validation show no need for it" in line
 
 
 def test_clips_of_several_classes(capsys):

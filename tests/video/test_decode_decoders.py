@@ -89,7 +89,7 @@ def test_codings(tmp_path, other, coding):
     if coding in REFUSED[other]:
         with pytest.raises(VideoError, match="decoder: pyav") as caught:
             open_video(path, other)
-        assert f"{path}: {other} cannot decode it (" in str(caught.value)
+        assert f"{path}: {other} cannot decode this video (" in str(caught.value)
         return
     with open_video(path) as ours, open_video(path, other) as theirs:
         for _ in range(20):

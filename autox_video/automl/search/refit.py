@@ -177,7 +177,10 @@ class Refit:
         """Make the refit weights the best weights, with the metrics from before the refit."""
         key = main_score(best)
         if metrics is None or metrics[key] < best[key]:
-            say("The refit does worse on the validation clips. The best weights are unchanged.")
+            say(
+                "The refit weights score worse on the validation clips. The best weights are "
+                "unchanged."
+            )
             return
         state, before = read_checkpoint(folder / BEST), read_meta(self.work_dir / BEST)
         about = {name: before[name] for name in ("metrics", ORIGIN, PARAMS) if name in before}

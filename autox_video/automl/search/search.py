@@ -116,7 +116,7 @@ class Search:
             if trial is None:
                 return self.best
             self._try(trial, left)
-        say("Search ended: validation is perfect, so no trial could score higher.")
+        say("Search ended: the validation score is perfect, so no trial could score higher.")
         return self.best
 
     def _is_perfect(self) -> bool:

@@ -73,7 +73,7 @@ def check_storage(storage: str, plan: Plan, data: TrainingData) -> None:
     Raises:
         ResourceError: the storage cannot be used.
     """
-    with storage_errors(storage, "Fix it, use another one, or set storage: auto."):
+    with storage_errors(storage, "Fix the problem, use another database, or set storage: auto."):
         open_study(storage, study_name(plan, space_of(plan), data))
 
 

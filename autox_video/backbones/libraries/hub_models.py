@@ -69,8 +69,8 @@ def find_model(name: str) -> HubModel:
         folder = Path(name).expanduser()
         if not (folder / CONFIG).is_file():
             raise ConfigError(
-                f"backbone: hf:{name}: the folder has no {CONFIG}; give a folder that "
-                "save_pretrained of transformers has written."
+                f"backbone: hf:{name}: the folder has no {CONFIG}; give a folder written "
+                "by save_pretrained of transformers."
             )
         return HubModel(name, folder, None, None)
     repository, _, revision = name.partition("@")
@@ -98,9 +98,9 @@ def read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); fetch it again.") from error
+        raise ConfigError(f"{path}: cannot be read ({error}); fetch the file again.") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: it is not a JSON object; fetch it again.")
+        raise ConfigError(f"{path}: not a JSON object; fetch the file again.")
     return content
 
 
@@ -163,18 +163,18 @@ def _errors_about(name: str) -> Iterator[None]:
         yield
     except GatedRepoError as error:
         raise ConfigError(
-            f"{about}: its owner asks for an agreement; accept it on the model's page, and set "
-            "HF_TOKEN to an access token of your account."
+            f"{about}: the owner restricts access to the model; accept the terms on the model's "
+            "page, and set HF_TOKEN to an access token of your account."
         ) from error
     except RevisionNotFoundError as error:
         raise ConfigError(
-            f"{about}: the hub has no such revision; check what follows @."
+            f"{about}: the hub has no such revision; check the part after @."
         ) from error
     except RepositoryNotFoundError as error:
         raise ConfigError(_absent(about)) from error
     except HFValidationError as error:
         raise ConfigError(
-            f"{about}: that is not a name on the hub; write hf:ORG/NAME, hf:ORG/NAME@REVISION or "
+            f"{about}: not a valid model name; write hf:ORG/NAME, hf:ORG/NAME@REVISION or "
             "hf:./FOLDER."
         ) from error
     except HfHubHTTPError as error:
@@ -197,6 +197,6 @@ def _absent(about: str) -> str:
 
 def _unreachable(about: str) -> str:
     return (
-        f"{about}: it is not in the cache, and the hub cannot be reached. Without a network, copy "
+        f"{about}: not in the cache, and the hub cannot be reached. Without a network, copy "
         "the model's folder here and write hf:./FOLDER, or choose another backbone."
     )

@@ -79,7 +79,7 @@ def find_model(name: str) -> ZooModel:
         return zoo[matches[0]]
     if matches:
         raise ConfigError(
-            f"backbone: several models of mmaction2 begin with {name}; give one of them in full: "
+            f"backbone: the names of several mmaction2 models begin with {name}; give one in full: "
             f"{', '.join(matches)}."
         )
     similar = [n for n in zoo if name in n] or _with_longest_beginning(name, zoo)
@@ -156,9 +156,8 @@ def read_config(path: Path) -> Values:
             except ValueError as error:
                 if name in ("model", "_base_"):
                     raise ConfigError(
-                        f"backbone: line {error} of {path} is not a plain value, which is all that "
-                        f"is read from a config; write `{name}` with numbers, texts, lists and "
-                        "dict(...)."
+                        f"backbone: line {error} of {path} contains code, which is not executed; "
+                        f"write `{name}` with plain numbers, strings, lists and dict(...)."
                     ) from error
     bases = own.pop("_base_", [])
     merged = Config()

@@ -226,7 +226,8 @@ def _only_process(wanted: Download, end: float) -> Iterator[None]:
             lock.acquire(timeout=left)
         except Timeout as error:
             raise FetchError(
-                f"{wanted.address}: another process was still fetching it when the time was over."
+                f"{wanted.address}: another process was still downloading the file when the time "
+                "limit was reached."
             ) from error
     try:
         yield

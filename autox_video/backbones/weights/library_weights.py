@@ -37,7 +37,8 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor]) -> State:
         )
         raise CheckpointError(
             f"{len(wrong)} of the model's {len(names)} tensors are not in the file or have "
-            f"another shape ({details}). Use weights of the same model, or set backbone to theirs."
+            f"another shape ({details}). Use weights of the same model, or set backbone to the "
+            "model of the weights."
         )
     return dict(state)
 

@@ -34,6 +34,7 @@ from autox_video.backbones.weights.resizing import (
 )
 from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
+from autox_video.core.wording import counted
 
 ALIKE = 0.9
 """Minimum share of tensors that a weight file must have in common with a backbone."""
@@ -77,9 +78,10 @@ class LoadReport:
         if self.classes_kept:
             text += f"; kept the head of {self.classes_kept} known classes"
         if self.skipped:
-            text += f"; skipped {len(self.skipped)} of its head: {', '.join(self.skipped)}"
+            head = counted(len(self.skipped), "head tensor")
+            text += f"; skipped {head} of the file: {', '.join(self.skipped)}"
         if self.missing:
-            text += f"; {len(self.missing)} of the new head initialised randomly"
+            text += f"; {counted(len(self.missing), 'tensor')} of the new head initialised randomly"
         return text + "."
 
 
@@ -202,7 +204,7 @@ def identify_backbone(state: Mapping[str, Tensor]) -> str:
     if FIRST_LAYER in state:
         depths = "-".join(map(str, depths_of(state)))
         what = f"a Swin of width {len(state[FIRST_LAYER])} and depths {depths}"
-    raise CheckpointError(f"{what} is not one of {', '.join(names)}; use weights of one of these.")
+    raise CheckpointError(f"{what} is unknown; use weights of one of {', '.join(names)}.")
 
 
 def _backbone_or_unknown(state: Mapping[str, Tensor]) -> str:
@@ -249,7 +251,7 @@ def _refuse_other_backbone(state: State, wanted: State, *, images: bool = False)
     raise CheckpointError(
         f"the file contains {_backbone_or_unknown(state)}, but the model is "
         f"{_backbone_or_unknown(wanted)}: {len(wrong)} tensors do not match ({details}). Set "
-        "backbone to that of the file, or load_from to a matching file."
+        "backbone to the one in the file, or load_from to a matching file."
     )
 
 

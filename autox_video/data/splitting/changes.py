@@ -140,7 +140,7 @@ class Changes:
         if self.is_reordered:
             pairs = enumerate(zip(self.before.classes, self.now.classes, strict=True))
             index, (old, new) = next((i, pair) for i, pair in pairs if pair[0] != pair[1])
-            yield f"the classes are in another order (number {index} was `{old}` and is `{new}`)"
+            yield f"the classes are in another order (number {index}: `{old}` before, `{new}` now)"
 
     def _examples(self, clips: KnownClips) -> Describe:
         """Return a function that lists a few clips by path, or counts many clips by class."""

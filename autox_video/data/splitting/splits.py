@@ -86,14 +86,14 @@ def split_clips(
         ]
     if not splits["val"]:
         raise ListingError(
-            f"{clips.source}: every class has a single clip, so none is left for validation; "
+            f"{clips.source}: every class has a single clip, so no clip is left for validation; "
             "add clips, or give ann_file_val."
         )
     notes += _thin_classes(splits, labels)
     rows = {name: [usable[index] for index in indices] for name, indices in splits.items()}
     rows["train"] = sorted([*rows["train"], *unreadable])
     parts = ", ".join(f"{len(of_split)} for {name}" for name, of_split in rows.items())
-    note = f"The clips of {clips.source} are split: {parts}. WORK_DIR/split keeps that."
+    note = f"The clips of {clips.source} are split: {parts}. WORK_DIR/split keeps the split."
     return {name: clips.select(of_split) for name, of_split in rows.items()}, [Detail(note), *notes]
 
 
@@ -110,7 +110,7 @@ def _known_sides(
     settled = sides_of_groups(recordings, sides, how.names)
     if moved := sum(settled[row] != side for row, side in sides.items()):
         why = "as other clips of their recordings are there"
-        notes.append(f"{counted(moved, 'known clip')} moved to another side, {why}.")
+        notes.append(f"{counted(moved, 'known clip')} moved to another side of the split, {why}.")
     return settled, notes
 
 
@@ -134,7 +134,7 @@ def _sides_before(
 def _say_kept(changes: Changes, folder: Path) -> str:
     """Report how many clips keep their split, and what has changed since the run in a folder."""
     count, sentence = len(changes.earlier), changes.sentence()
-    kept = f"{counted(count, 'clip')} {'keep' if count > 1 else 'keeps'} the side of the split"
+    kept = f"{counted(count, 'clip')} {'keep their' if count > 1 else 'keeps its'} split"
     since = f"; since that run, {sentence}" if sentence else ""
     return f"{kept} from the run in {folder}{since}."
 

@@ -203,8 +203,12 @@ class ClipCheckpointHook(Hook):
         try:
             write_checkpoint(Path(runner.work_dir, LATEST), state, keep=PREVIOUS)
         except ResourceError as error:
-            still = "The previous one is intact" if self._saved_at else "There is no earlier one"
-            sentence = f"{error} {still}; training continues. Free some disk space for the next."
+            still = (
+                "The previous checkpoint is intact" if self._saved_at else "No checkpoint exists"
+            )
+            sentence = (
+                f"{error} {still}; training continues. Free some disk space for the next one."
+            )
             runner.call_hook("on_trouble", sentence=sentence)
             return False
         return True

@@ -155,7 +155,9 @@ def _read(runner, epoch: int) -> dict[str, Tensor] | None:
         try:
             return read_checkpoint(_file(runner, epoch))["state_dict"]
         except CheckpointError as error:
-            runner.call_hook("on_trouble", sentence=f"{error} It is left out of the model soup.")
+            runner.call_hook(
+                "on_trouble", sentence=f"{error} The file is left out of the model soup."
+            )
             return None
 
     return processes.run_on_rank_zero(read)

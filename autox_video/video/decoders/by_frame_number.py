@@ -104,7 +104,7 @@ class NumberedDecoder(Video):
 
     def _refusal(self, reason: str) -> VideoError:
         return VideoError(
-            f"{self.path}: {self.decoder} cannot decode it ({reason}); set decoder: pyav."
+            f"{self.path}: {self.decoder} cannot decode this video ({reason}); set decoder: pyav."
         )
 
     @contextmanager

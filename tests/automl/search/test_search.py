@@ -169,7 +169,7 @@ def test_where_validation_is_perfect_nothing_is_tried(trained, tmp_path, capsys)
     search = Search(PLAN, data, tmp_path / "w", best=best)
     assert search.run(TimeLeft(lambda: 1000.0, 1e6, PREDICTION)) == best
     assert len(search.study.trials) == 1
-    assert "validation is perfect" in capsys.readouterr().out
+    assert "the validation score is perfect" in capsys.readouterr().out
 
 
 def test_neighbours_of_the_plan_come_first_and_once(trained, tmp_path):

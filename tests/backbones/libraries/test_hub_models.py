@@ -89,7 +89,7 @@ def test_what_the_hub_answers_becomes_a_message(server, status, code, message):
 
 
 def test_names_of_another_form_are_refused(server):
-    with pytest.raises(ConfigError, match="not a name on the hub"):
+    with pytest.raises(ConfigError, match="not a valid model name"):
         find_model("a/b/c")
 
 

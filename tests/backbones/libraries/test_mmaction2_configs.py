@@ -115,8 +115,8 @@ def test_nothing_in_a_config_is_run(tmp_path):
     ("text", "words"),
     [
         ("model = dict(", "cannot be read"),
-        ("\nmodel = dict(type=str(1))", "line 2 of .*c.py is not a plain value"),
-        ("model = dict(type=unknown)", "line 1 of .*not a plain value"),
+        ("\nmodel = dict(type=str(1))", "line 2 of .*c.py contains code"),
+        ("model = dict(type=unknown)", "line 1 of .*contains code"),
         ("_base_ = ['nowhere.py']", "nowhere.py cannot be read"),
     ],
 )

@@ -119,8 +119,9 @@ def test_the_report_on_images(tmp_path, layout):
     assert set(report.skipped) == set(report.missing)
     assert report.sentence() == (
         f"Loaded {count} of {count + 2} tensors of {path} ({layout}, swin_small_of_this_test); "
-        f"image weights, inflated over time; skipped 2 of its head: {', '.join(report.skipped)}; "
-        "2 of the new head initialised randomly."
+        f"image weights, inflated over time; skipped 2 head tensors of the file: "
+        f"{', '.join(report.skipped)}; "
+        "2 tensors of the new head initialised randomly."
     )
 
 

@@ -65,8 +65,8 @@ def test_the_report_as_a_sentence(tmp_path):
     count = len(backbone_of(recogniser()))
     assert sentence == (
         f"Loaded {count} of {count + 2} tensors of {path} (official Video Swin, "
-        "swin_small_of_this_test); skipped 2 of its head: cls_head.fc_cls.weight, "
-        "cls_head.fc_cls.bias; 2 of the new head initialised randomly."
+        "swin_small_of_this_test); skipped 2 head tensors of the file: cls_head.fc_cls.weight, "
+        "cls_head.fc_cls.bias; 2 tensors of the new head initialised randomly."
     )
 
 
@@ -242,7 +242,7 @@ def test_nothing_is_resized_for_the_same_window(tmp_path):
 def test_the_report_on_resizing_as_a_sentence(tmp_path):
     path = save(tmp_path, {"state_dict": random_state(window_size=(8, 7, 7))})
     sentence = loading.load_pretrained(recogniser(), path).sentence()
-    assert "; 4 bias tables resized from windows of 8x7x7 to 4x3x3; skipped 2 of" in sentence
+    assert "; 4 bias tables resized from windows of 8x7x7 to 4x3x3; skipped 2 head" in sentence
 
 
 def test_tables_of_no_window_are_refused(tmp_path):
@@ -291,7 +291,9 @@ def test_identify_tells_tiny_from_small(tmp_path):
 def test_an_unknown_width_is_named(tmp_path):
     arch = {**SMALL, "embed_dims": 16}
     path = save(tmp_path, {"state_dict": random_state(arch=arch)})
-    with pytest.raises(CheckpointError, match="width 16 and depths 2-2 is not one of conv_nano"):
+    with pytest.raises(
+        CheckpointError, match="width 16 and depths 2-2 is unknown; use weights of one of"
+    ):
         loading.identify_file(path)
 
 

@@ -202,7 +202,7 @@ def test_a_training_list_alone_is_divided_and_stays_so(place):
     first = place.read(train)
     assert (len(first.train), len(first.val), first.test) == (16, 4, None)
     assert sorted(first.val.labels) == [0, 0, 1, 1]
-    assert "16 for train, 4 for val. WORK_DIR/split keeps that." in first.notes[0]
+    assert "16 for train, 4 for val. WORK_DIR/split keeps the split." in first.notes[0]
     assert files_under("work") == ["split/train.csv", "split/val.csv"]
     again = place.read(train, seed=5)
     assert (again.train, again.val, again.notes) == (first.train, first.val, ())

@@ -132,7 +132,7 @@ def test_clips_that_could_not_be_read_may_go_or_move():
 def test_classes_in_another_order_are_named():
     before = clips(("a", "x", "1", ""), ("b", "y", "2", ""))
     now = clips(("a", "x", "1", ""), ("b", "y", "2", ""), classes=("y", "x"))
-    assert "in another order (number 0 was `x` and is `y`)" in said(before, now)
+    assert "in another order (number 0: `x` before, `y` now)" in said(before, now)
     more = clips(("a", "x", "1", ""), ("b", "y", "2", ""), classes=("x", "y", "z"))
     assert said(before, more) == "class `z` is new"
 

@@ -105,7 +105,7 @@ def test_splitting_writes_nothing_and_keep_does(tmp_path):
     assert not folder.exists()
     assert notes == [
         "The clips of list.txt are split: 6 for train, 2 for val, 2 for test. WORK_DIR/split keeps "
-        "that.",
+        "the split.",
     ]
     store(lists, folder)
     assert sorted(os.listdir(folder)) == ["test.csv", "train.csv", "val.csv"]
@@ -185,7 +185,7 @@ def test_a_division_whose_writing_was_cut_off_is_made_again(tmp_path, monkeypatc
 def test_classes_of_one_clip(tmp_path):
     _, notes = divided(entries({"a": 5, "b": 1}), tmp_path, names=TWO)
     assert notes[1] == "1 class without a validation clip, as there is a single clip: b."
-    with pytest.raises(ListingError, match="none is left for validation"):
+    with pytest.raises(ListingError, match="no clip is left for validation"):
         divided(entries({"a": 1, "b": 1}), tmp_path, names=TWO)
 
 
@@ -348,7 +348,7 @@ def test_clips_keep_the_side_that_they_had_where_clips_are_added(tmp_path):
     }
     assert Counter(now.values()) == {"train": 56, "val": 14}
     assert notes[-1].startswith(
-        f"50 clips keep the side of the split from the run in {tmp_path / 'old'}; since that run, "
+        f"50 clips keep their split from the run in {tmp_path / 'old'}; since that run, "
         "20 clips are new (10 in `run`, 10 in `sit`), 10 are gone"
     )
 
@@ -391,7 +391,7 @@ def test_sides_that_leave_nothing_for_validation_count_for_nothing(tmp_path):
     run_in(tmp_path / "old", train=[f"run/{i}.mp4" for i in range(10)], val=["gone.mp4"])
     now, notes = divided_again(entries({"run": 10}), tmp_path, (tmp_path / "old",))
     assert Counter(now.values()) == {"train": 8, "val": 2}
-    assert not any("keep the side" in note for note in notes)
+    assert not any(" split from the run in" in note for note in notes)
 
 
 def test_clips_of_a_renamed_class_and_moved_clips_keep_their_side(tmp_path):

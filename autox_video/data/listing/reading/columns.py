@@ -148,8 +148,8 @@ def describe_columns(names: Sequence[str], what: str = "the columns are") -> str
     there = ", ".join(f"`{name}`" for name in names[:12] if name)
     more = ", ..." if len(names) > 12 else ""
     return (
-        f"{what} {there}{more}; name the column of the clips path, video, filename or file_name, "
-        "and that of the labels label, class or category"
+        f"{what} {there}{more}; name the clip column path, video, filename or file_name, and the "
+        "label column label, class or category"
     )
 
 

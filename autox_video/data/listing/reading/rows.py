@@ -199,8 +199,8 @@ def _say_unread(
         where = "from the start of the video to there"
         where = where if columns.start is None else "from there to the end of the video"
         yield (
-            f"{source}: of the segments, only column `{names[column]}` is read: each clip runs "
-            f"{where}. The second column must be named start, end or duration, with the same unit."
+            f"{source}: `{names[column]}` is the only column of segment times, so each clip runs "
+            f"{where}. A second column must be named start, end or duration, in the same unit."
         )
 
 

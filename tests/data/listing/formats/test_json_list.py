@@ -163,7 +163,7 @@ def test_what_is_missing_is_named_with_its_line(place):
         ([], "the list is empty"),
         (
             [{"video": "a_0.mp4", "x": 1}],
-            "no labels; its keys are `video`, `x`; name the column of the clips",
+            "no labels; its keys are `video`, `x`; name the clip column",
         ),
     ],
 )

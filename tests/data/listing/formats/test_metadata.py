@@ -31,7 +31,7 @@ def test_metadata_without_labels_is_passed_over_for_class_folders(place):
     place.write(videos__metadata_dot_csv="file_name,caption\nwalk/1.mp4,hello\n")
     assert place.problems(data_format="metadata") == [
         "videos/metadata.csv: the clips have no labels; the columns are `file_name`, `caption`; "
-        "name the column of the clips path, video, filename or file_name, and that of the labels "
+        "name the clip column path, video, filename or file_name, and the label column "
         "label, class or category."
     ]
     os.remove("videos/metadata.csv")

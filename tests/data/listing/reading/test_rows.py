@@ -125,7 +125,7 @@ def test_an_unknown_header_is_named_once(place, between):
     rows = (("Datei", "Klasse"), ("a_0.mp4", "a"), ("b_0.mp4", "b"))
     place.write(t_dot_csv="\n".join(map(between.join, rows)) + "\n")
     (problem,) = place.problems("t.csv")
-    assert "the columns are `Datei`, `Klasse`; name the column of the clips path" in problem
+    assert "the columns are `Datei`, `Klasse`; name the clip column path" in problem
 
 
 @pytest.mark.parametrize("path", ["path", "file_name"])
@@ -157,7 +157,7 @@ def test_parts_of_videos_by_other_columns(header, cells, segment):
 def test_a_start_alone_is_said_to_run_to_the_end(header):
     table = read_table(f"path,label,{header}\na.mp4,x,5,2\n", "t.csv", Reading("x"))
     (note,) = table.notes
-    assert f"only column `{header.partition(',')[0]}` is read" in note
+    assert f"`{header.partition(',')[0]}` is the only column of segment times" in note
     assert table.segments[0][1] == float("inf")
 
 
