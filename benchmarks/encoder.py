@@ -1,10 +1,10 @@
-"""Goal: features of a frozen image encoder at 8x224, at least twice as fast as with timm's model.
+"""Goal: extract the features of a frozen image encoder at least twice as fast as a plain loop.
 
-Clips of FOLDER are decoded and run through `timm:tf_efficientnet_lite0` without weights, by our
-extraction with an empty cache and by a plain loop: PyAV decodes a clip, its frames are resized and
-cropped by torchvision, and timm's model computes the features of a batch. The loop is measured as
-it is and in its best form (channels last). All use the same types, batches and threads, and take
-turns.
+The encoder is `timm:tf_efficientnet_lite0` with random weights, on 8 frames of 224x224 px of each
+clip in FOLDER. Our extraction starts with an empty cache. In the plain loop, PyAV decodes the
+clips, torchvision resizes and crops the frames, and timm's model computes the features of each
+batch. The loop is measured with the default memory format and with channels last, which is faster.
+All contenders use the same dtype, batch size and number of threads, and take turns.
 
     python benchmarks/encoder.py FOLDER [--clips 100] [--rounds 2]
 """
@@ -42,7 +42,7 @@ BAR = 2.0
 
 
 def decoded(path: Path) -> Tensor:
-    """Return 8 evenly spaced frames (8, 3, 224, 224) uint8 of a clip."""
+    """Return 8 evenly spaced frames of a clip, uint8 (8, 3, 224, 224)."""
     with av.open(str(path)) as file:
         frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     rows = torch.linspace(0, len(frames) - 1, 2 * FRAMES + 1).round().long()[1::2]
@@ -52,7 +52,7 @@ def decoded(path: Path) -> Tensor:
 
 @torch.inference_mode()
 def plain_loop(paths: list[Path], precision: str, layout: torch.memory_format) -> float:
-    """Return the seconds of timm's model in a plain loop over clips."""
+    """Return the seconds that a plain loop over the clips takes with timm's model."""
     model = timm.create_model(NAME, num_classes=0).eval().to(memory_format=layout)
     size, mixes = CLIPS_AT_A_TIME["cpu"], precision != "float32"
     started = time.perf_counter()
@@ -65,7 +65,7 @@ def plain_loop(paths: list[Path], precision: str, layout: torch.memory_format) -
 
 
 def ours(folder: Path, count: int, work: Path, precision: str) -> tuple[list[Path], Callable]:
-    """Return the paths of the clips, and a function that returns the seconds of our extraction."""
+    """Return the paths of the clips, and a function that times our extraction in seconds."""
     keys = {
         "backbone": f"timm:{NAME}",
         "load_from": "none",
@@ -98,7 +98,7 @@ def ours(folder: Path, count: int, work: Path, precision: str) -> tuple[list[Pat
 
 
 def main() -> int:
-    """Measure and print; return 0 if the bar is met in both precisions."""
+    """Print the measured speeds; return 0 if the bar is met in both precisions."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=100)

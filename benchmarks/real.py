@@ -1,10 +1,10 @@
 """Goal: on real clips, pretrained weights lift the test score well above training from scratch.
 
-FOLDER has `videos/` and `annotations/` with `train_list.txt` and `val_list.txt`, which is the test
-list; or one sub-folder of numbered clips per class, of which the first two thirds of each class are
-for training, as in split.py. `python autotrain.py` and `python autotest.py` run with the default
-config, a time budget and no network: once as they are and, with `--scratch`, once without any
-weights (`load_from=none`).
+FOLDER contains either `videos/` and `annotations/` with the lists `train_list.txt` (training) and
+`val_list.txt` (test), or one sub-folder of numbered clips per class. From class folders, the first
+two thirds of each class are for training, as in split.py. `python autotrain.py` and
+`python autotest.py` run with the default config, a time budget and no network. With `--scratch`,
+both also run without pretrained weights (`load_from=none`).
 
     python benchmarks/real.py FOLDER [--budget 10m] [--seeds 0,1,2] [--scratch] [KEY=VALUE ...]
 """
@@ -31,10 +31,10 @@ from benchmarks.split import divided, write_list  # noqa: E402 (of this source t
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a seed came to."""
+    """The results of training and testing with one seed."""
 
     seconds: float
-    """Of `autotrain.py`."""
+    """Duration of `autotrain.py`."""
     top1: float
     top5: float
     kept: str

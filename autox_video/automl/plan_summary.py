@@ -14,7 +14,7 @@ from autox_video.planning.predicted_time import Prediction
 from autox_video.run.work_dir import RECORD
 
 PURPOSES = {"train": "train", "val": "validation", "test": "test"}
-BOTTLENECKS = {"decode": "decoding the clips", "compute": "computing the model"}
+BOTTLENECKS = {"decode": "decoding the clips", "compute": "running the model"}
 _LABEL_WIDTH = 10
 
 

@@ -48,7 +48,7 @@ def choose_cache(
         why = "there is no folder for it" if folder is None else "nothing was measured"
         return _with_cache(plan, None, 0.0, RULE, why)
     if plan.epochs < 2:
-        why = "in a single epoch each clip is read once"
+        why = "in a single epoch, each clip is read only once"
         return _with_cache(plan, None, 0.0, MEASUREMENT, why)
     saved, why = _saved_share(plan, measured)
     if saved < LEAST_SAVED_SHARE:
@@ -60,7 +60,7 @@ def choose_cache(
 
 
 def _with_cache(plan: Plan, folder: str | None, gib: float, source: Source, why: str) -> Plan:
-    size_why = "no cache" if folder is None else "limit; clips of other runs are removed first"
+    size_why = "no cache" if folder is None else "size limit; clips of other runs are removed first"
     size = Choice(round(gib, 3), source, size_why)
     return plan.with_choices({"cache": Choice(folder, source, why), "cache_gib": size})
 
@@ -78,7 +78,9 @@ def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
 def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
     """Return the share of an epoch's time that a cache saves, and the measured times as text."""
     read_sec, step_sec = measured.read_sec, measured.step_sec
-    figures = f"per clip, reading takes {1e3 * read_sec:.1f} ms, a step {1e3 * step_sec:.1f} ms"
+    figures = (
+        f"reading a clip takes {1e3 * read_sec:.1f} ms, training on it {1e3 * step_sec:.1f} ms"
+    )
     if plan.device == "cpu":
         # Decoding and the model share the cores.
         saved = read_sec / (read_sec + step_sec)
@@ -86,4 +88,4 @@ def _saved_share(plan: Plan, measured: Measured) -> tuple[float, str]:
     waiting = read_sec / max(plan.workers, 1) / step_sec
     saved = max(0.0, 1 - 1 / waiting) if waiting > 0 else 0.0
     workers = f"with {plan.workers} workers"
-    return saved, f"{figures}: {workers} the GPU would wait {saved:.0%} of the time"
+    return saved, f"{figures}: {workers}, the GPU would wait {saved:.0%} of the time"

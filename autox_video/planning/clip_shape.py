@@ -36,7 +36,9 @@ def clip_len(draft: Draft) -> Choice:
     most, rate = MOST_FRAMES[draft.device.partition(":")[0]], draft.spec.frames_per_sec
     span = _span_sec(draft)
     frames = min(max(2 * math.ceil(span * rate / 2), FEWEST_FRAMES), most)
-    return by_rule(frames, f"{rate} frames/s over {span:.2g} s, from {FEWEST_FRAMES} to {most}")
+    return by_rule(
+        frames, f"{rate} frames/s over {span:.2g} s, at least {FEWEST_FRAMES}, at most {most}"
+    )
 
 
 def frame_interval_sec(draft: Draft) -> Choice:
@@ -47,7 +49,7 @@ def frame_interval_sec(draft: Draft) -> Choice:
         return by_rule(interval_sec, why)
     why = f"{why}, {GIVEN}"
     if span - interval_sec > seconds:
-        why += f"; half of the videos have {seconds:.3g} s or less and are repeated"
+        why += f"; half of the videos last {seconds:.3g} s or less and are repeated"
     return by_user(interval_sec, why)
 
 

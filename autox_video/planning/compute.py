@@ -37,8 +37,9 @@ def gradient_checkpointing(draft: Draft) -> Choice:
     """Choose whether to recompute activations in the backward pass to save memory."""
     fit = _clips_that_fit(draft, checkpointing=False)
     if fit < FEWEST_CLIPS_KEPT:
-        return by_rule(True, f"without it only {max(int(fit), 0)} clips fit in memory")
-    return by_rule(False, f"{int(fit)} clips fit in memory without it")
+        clips = max(int(fit), 0)
+        return by_rule(True, f"without checkpointing, only {clips} clips fit in memory")
+    return by_rule(False, f"{int(fit)} clips fit in memory without checkpointing")
 
 
 def batch_size(draft: Draft) -> Choice:
@@ -87,7 +88,7 @@ def compiled(draft: Draft) -> Choice:
         idle = f"{GIVEN}; no effect: there is no C compiler"
         return by_user(asked, idle if asked and not hardware.compiler else GIVEN)
     if hardware.device == "cpu":
-        return by_rule(False, "on a CPU compiling takes longer than it saves")
+        return by_rule(False, "on a CPU, compiling takes longer than it saves")
     if not hardware.compiler:
         return by_rule(False, "there is no C compiler")
     clips = draft.epochs * draft.stats.num_train
@@ -121,5 +122,6 @@ def workers(draft: Draft) -> Choice:
 def disk_gib(draft: Draft) -> Choice:
     """Estimate the peak disk usage of a run's checkpoints, in GiB."""
     size_gib = draft.spec.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
-    why = f"two checkpoints, the best weights twice, one being written, {MOST_AVERAGED} to average"
+    why = "two checkpoints, the best weights twice, a file being written, and "
+    why += f"{MOST_AVERAGED} weights to average"
     return by_rule(round(size_gib, 3), why)

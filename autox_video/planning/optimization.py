@@ -62,7 +62,8 @@ def warmup_epochs(draft: Draft) -> Choice:
     if asked < epochs:
         return by_user(asked)
     if draft.choice("epochs").source == BUDGET:
-        return by_user(epochs / 4, f"{asked:g} {GIVEN}, but only {epochs} epochs fit")
+        why = f"{asked:g} {GIVEN}, but only {epochs} epochs fit into time_budget"
+        return by_user(epochs / 4, why)
     raise ConfigError(
         f"warmup_epochs: {asked:g} must be less than the {epochs} epochs of the run; give fewer, "
         "or set `epoch`."
@@ -148,7 +149,7 @@ def class_balance(draft: Draft) -> Choice:
     can_balance = TASKS[draft.stats.task].balances_loss
     if asked and not can_balance:
         raise ConfigError(
-            "class_balance: on needs exactly one class per clip, but here clips have several; set "
+            "class_balance: on needs exactly one class per clip, but clips have several here; set "
             "class_balance to off or auto."
         )
     if asked is not None:
@@ -158,14 +159,14 @@ def class_balance(draft: Draft) -> Choice:
     counts = f"{most} clips per class" if fewest == most else f"{fewest} to {most} clips per class"
     if most < IMBALANCE * max(fewest, 1):
         return by_rule(False, f"{counts}: balanced enough")
-    return by_rule(True, f"{counts}: loss and validation weigh all classes equally")
+    return by_rule(True, f"{counts}: loss and validation weight all classes equally")
 
 
 def soup(draft: Draft) -> Choice:
     """Choose the largest number of weights in the model soup."""
     if not draft.evaluation:
-        return by_rule(0, "there are no evaluations to choose weights by")
-    why = "best weights to average, if the average validates better"
+        return by_rule(0, "without evaluations, no weights can be selected")
+    why = "number of best weights to average, if the average validates better"
     return by_rule(MOST_AVERAGED, why)
 
 
@@ -188,5 +189,7 @@ def finish_loss(draft: Draft) -> Choice:
     if not draft.evaluation or not TASKS[draft.stats.task].calibrates:
         return by_rule(0.0, "no calibrated validation loss")
     if clips < FINISHING_CLIPS:
-        return by_rule(0.0, f"{clips} validation clips may all be right by chance")
-    return by_rule(FINISHED_LOSS, "with every validation clip right, nothing is left to learn")
+        return by_rule(0.0, f"{clips} validation clips may all be classified correctly by chance")
+    return by_rule(
+        FINISHED_LOSS, "once all validation clips are classified correctly, little is left to learn"
+    )

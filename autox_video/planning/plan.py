@@ -20,7 +20,7 @@ MAY_BE_LOST = "at most this much work can be lost"
 LAST_DIGITS = "results may differ in the last digits from here on"
 OTHER_EPOCHS = (
     "the learning rate schedule now ends at {now} epochs, so the result differs from a run that "
-    "started with {now}; if that many are done, training ends at once"
+    "started with {now}; if that many epochs are done, training ends at once"
 )
 OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
 ADDED = {"freeze": 0, "augment_strength": 1.0, "finish_loss": 0.0}
@@ -108,7 +108,7 @@ class Plan:
     batch_size: int = computed(
         compute.batch_size,
         "videos_per_gpu",
-        change="lr stays {lr:g}; from here on, steps have different clips",
+        change="lr stays {lr:g}; from here on, steps use different clips",
     )
     """Total number of clips per training step, over all processes."""
     accumulation: int = computed(compute.accumulation, change="", anew=True)
@@ -155,7 +155,9 @@ class Plan:
     """Folder for decoded frames; None for no cache."""
     cache_gib: float = computed(always(0.0, "not chosen yet"), "cache", change="")
     """Size limit of the cache folder, in GiB."""
-    max_bad: float = from_key("max_bad", "more would point to a faulty disk", change="from here on")
+    max_bad: float = from_key(
+        "max_bad", "a larger share would point to a faulty disk", change="from here on"
+    )
     """Tolerated share of training clips that become unreadable during training."""
     precision: str = chosen(
         compute.precision, "precision", change=f"the weights stay in float32; {LAST_DIGITS}"
@@ -198,7 +200,7 @@ class Plan:
     time_budget_sec: float | None = chosen(
         always(None, "no limit"),
         "time_budget",
-        change="the rest is planned again; time already used counts",
+        change="the rest of the run is planned again; the time already used counts",
         anew=True,
     )
     """Time limit of the whole run; None for no limit."""

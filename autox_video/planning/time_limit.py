@@ -51,7 +51,7 @@ def choose_epochs(plan: Plan, prediction: Prediction, most: Choice) -> Choice:
     if fit >= most.value:
         source, why = most.source, f"{most.reason}; {fit} would fit into time_budget"
     elif fit < 1:
-        why = f"not even one fits into time_budget ({times}): the first is cut short"
+        why = f"not even one epoch fits into time_budget ({times}), so the first is cut short"
     else:
         what = GIVEN if most.source == USER else "would be useful"
         why = f"as many as fit into time_budget ({times}); {most.value} {what}"

@@ -17,6 +17,8 @@ def test_as_many_as_are_asked_for_the_same_for_a_seed():
 def test_messages_and_docstrings_are_found():
     found = {sentence for _, _, sentence in draw_sentences.sentences_of_code()}
     assert "A config file or a command-line override cannot be used." in found
+    assert "Allow lists to name clips outside data_root." in found
+    assert "at most this much work can be lost" in found
     text = draw_sentences.text_of(ast.parse("f'{a}: there is no {b}.'", mode="eval").body)
     assert text == "{}: there is no {}."
 

@@ -30,7 +30,7 @@ def settled(measured=None, *, plan=None, folder="/home/me/.cache/x", free_gib=10
         (
             SLOW_READING,
             "/home/me/.cache/x",
-            "a step 8.0 ms: decoding is 33% of the",
+            "training on it 8.0 ms: decoding is 33% of the",
         ),
         (FAST_READING, None, "1% of the CPU time"),
         (None, None, "nothing was measured"),

@@ -120,7 +120,7 @@ def test_the_seed_systems_video_length_gives_its_frames():
         (60.0, 30, "30 s at any frame rate, given in the config", 2),
         (60.0, 8, "8 s at any frame rate, given in the config", 4),
         (60.0, 60, "60 s", 1),
-        (2.0, 86400, "half of the videos have 2 s or less and are repeated", 1),
+        (2.0, 86400, "half of the videos last 2 s or less and are repeated", 1),
     ],
 )
 def test_a_span_that_the_user_gives_is_taken_whole(seconds, video_length, said, test_clips):

@@ -71,7 +71,7 @@ def test_another_model_or_recipe_is_refused_with_the_difference(keys, refused):
             CPU,
             "epochs: 120 -> 300 (the learning rate schedule now ends",
         ),
-        ({"epoch": 2}, CPU, "if that many are done, training ends at once"),
+        ({"epoch": 2}, CPU, "if that many epochs are done, training ends at once"),
         ({"videos_per_gpu": 4}, CPU, "batch_size: 16 -> 4 (lr stays 0.001;"),
         ({}, TWO, "processes: 1 -> 2 (the total batch size is 16, lr stays 0.001;"),
         ({"videos_per_gpu": 16}, TWO, "batch_size: 16 -> 32"),

@@ -40,8 +40,8 @@ def chosen_epochs(plan, prediction):
     [
         (1e6, 120, "would fit into time_budget"),
         (100.0, 47, "120 would be useful"),
-        (3.0, 1, "not even one fits"),
-        (-5.0, 1, "not even one fits"),
+        (3.0, 1, "not even one epoch fits"),
+        (-5.0, 1, "not even one epoch fits"),
     ],
 )
 def test_epochs_are_as_many_as_fit_and_no_more_than_are_useful(left_sec, epochs, why):

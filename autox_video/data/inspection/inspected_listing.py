@@ -102,7 +102,7 @@ def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> 
     first = late[0]
     return [
         f"{len(late)} of {len(clips)} segments in the {name} list end after their videos, for "
-        f"example at {clips.segments[first][1]:g} s in {clips.paths[first]}, which has "
+        f"example at {clips.segments[first][1]:g} s in {clips.paths[first]}, which lasts "
         f"{videos[first].seconds:.4g} s. Times are in seconds; for frame numbers, name the columns "
         "start_frame and end_frame."
     ]

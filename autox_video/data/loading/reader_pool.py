@@ -70,7 +70,7 @@ def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> tuple[Any
     except VideoError as error:
         return None, str(error)
     except MemoryError:
-        return None, f"{dataset.name(index)}: not enough memory to read it."
+        return None, f"{dataset.name(index)}: not enough memory to read the clip."
 
 
 @dataclass(slots=True, eq=False)

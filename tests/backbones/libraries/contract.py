@@ -1,4 +1,4 @@
-"""What every backbone of a library must do, checked on a network that is already built."""
+"""Checks that every backbone from another library must pass, on a built network."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,7 +13,7 @@ Build = Callable[..., LibraryBackbone]
 
 
 def random_weights(module: nn.Module, *, seed: int = 0) -> None:
-    """Make no weight, bias or statistic zero or one, so that each of them changes the output."""
+    """Set all weights, biases and statistics to values other than 0 and 1, so that each matters."""
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in module.state_dict().items():
         if tensor.is_floating_point():
@@ -35,7 +35,7 @@ def gradients(backbone: LibraryBackbone, clips: Tensor, *, seed: int = 0) -> dic
 
 
 def check_gradients(backbone: LibraryBackbone, clips: Tensor, *, unused: tuple[str, ...] = ()):
-    """A gradient that is not zero reaches every parameter, but for those named as unused."""
+    """Check that every parameter, except those named as unused, gets a nonzero gradient."""
     backbone.train()
     found = gradients(backbone, clips)
     none = [n for n, _ in backbone.named_parameters() if n not in found or not found[n].any()]
@@ -43,7 +43,7 @@ def check_gradients(backbone: LibraryBackbone, clips: Tensor, *, unused: tuple[s
 
 
 def check_freezing(build: Build, clips: Tensor) -> None:
-    """Frozen stages get no gradient and compute as in evaluation; later ones learn."""
+    """Check that frozen stages stay in evaluation mode without gradients; later stages learn."""
     stages = len(build().stage_modules())
     assert stages > 1
     for count in (1, stages - 1):
@@ -63,7 +63,7 @@ def check_freezing(build: Build, clips: Tensor) -> None:
 
 
 def check_layer_decay(backbone: LibraryBackbone) -> None:
-    """Blocks count down to 0 in forward order, and each parameter belongs to one of them."""
+    """Check that block numbers fall to 0 in forward order, and each parameter has a block."""
     above = blocks_above(backbone)
     blocks = list(backbone.blocks())
     assert set(above) == set(backbone.parameters())
@@ -72,7 +72,7 @@ def check_layer_decay(backbone: LibraryBackbone) -> None:
 
 
 def check_checkpointing(build: Build, clips: Tensor) -> None:
-    """Recomputing changes neither the features, nor the gradients, nor the statistics."""
+    """Check that recomputing activations does not change features, gradients or statistics."""
     plain, recomputing = build().train(), build(with_cp=True).train()
     recomputing.load_state_dict(plain.state_dict())
     first, second = gradients(plain, clips), gradients(recomputing, clips)
@@ -85,7 +85,7 @@ def check_checkpointing(build: Build, clips: Tensor) -> None:
 
 
 def check_file(backbone: LibraryBackbone, published: Mapping[str, Tensor]) -> None:
-    """A file in the library's own format has every tensor of the network, in its shape."""
+    """Check that a file in the library's format has all of the network's tensors and shapes."""
     own = backbone.own_names(published)
     shapes = {name: tensor.shape for name, tensor in backbone.net.state_dict().items()}
     assert {name: own[name].shape for name in shapes} == shapes

@@ -1,4 +1,4 @@
-"""Folding batch norms into convolutions: the same features, and never others."""
+"""Folding batch norms into convolutions does not change the features."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from autox_video.backbones.libraries.timm_images import TimmImages
 
 
 def trained_norms(backbone):
-    """Batch norms with statistics, as after training."""
+    """Give the batch norms random statistics, as after training."""
     torch.manual_seed(0)
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -46,7 +46,7 @@ def test_the_backbone_itself_stays_as_it_is():
 
 
 class _OtherOrder(nn.Module):
-    """A network whose batch norm comes before the convolution that is defined before it."""
+    """A network that defines its convolution first but applies its batch norm first."""
 
     def __init__(self):
         super().__init__()

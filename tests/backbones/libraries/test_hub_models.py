@@ -1,4 +1,4 @@
-"""Models are found on a hub, in its cache and in folders; the hub here is on this machine."""
+"""Models are found on the hub, in its cache and in folders; a local server acts as the hub."""
 
 import json
 import socket

@@ -34,7 +34,7 @@ def build(name, **options):
 
 
 def published(name):
-    """The recogniser that mmaction2 itself builds, with random weights."""
+    """Return the recogniser that mmaction2 itself builds, with random weights."""
     entry = copy.deepcopy(model_entry(name))
     if entry["backbone"].get("norm_cfg"):
         entry["backbone"]["norm_cfg"]["type"] = "BN3d"  # SyncBN needs a GPU
@@ -53,7 +53,7 @@ def clips(frames=FRAMES, side=SIDE, count=2):
 
 @torch.no_grad()
 def recognised(model, name, x):
-    """What the recogniser gives to its head."""
+    """Return the features that the recogniser passes to its head."""
     inputs = x.transpose(1, 2).contiguous() if name in SEES_IMAGES else x[:, None]
     found = model.extract_feat(inputs, stage="neck")[0]
     if name in SEES_IMAGES and name not in NECKS:

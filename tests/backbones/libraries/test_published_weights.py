@@ -1,4 +1,4 @@
-"""Where each library says that its weights are."""
+"""Each library's published weights are found at the right addresses."""
 
 import pytest
 import timm

@@ -1,4 +1,4 @@
-"""The family timm: features, gradients, freezing, checkpointing and published files."""
+"""Backbones from timm: features, gradients, freezing, checkpointing and published files."""
 
 import pytest
 import timm
@@ -139,7 +139,7 @@ def test_a_file_of_another_model_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_the_packaged_encoder_knows_what_it_sees():
-    """Its own classifier, on its features, gives the same as the package's tensors by hand."""
+    """The package's classifier on our features gives the same scores as timm's own model."""
     (packaged,) = find_packaged()
     model = recogniser_of("timm:tf_efficientnet_lite0")
     load_pretrained(model, packaged.path)

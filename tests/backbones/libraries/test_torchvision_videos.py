@@ -63,7 +63,7 @@ TINY = {
 
 @pytest.fixture(params=FAMILIES)
 def family(request, monkeypatch):
-    """A small model of each architecture, built in place of torchvision's."""
+    """Build small models of each architecture in place of torchvision's models."""
     make = TINY[request.param]
     monkeypatch.setattr(torchvision.models, "get_model", lambda name, weights: make())
     return request.param
@@ -82,7 +82,7 @@ def build(family, **options):
 
 
 def published(family):
-    """A model with its head and random weights, as torchvision publishes it."""
+    """Return a model with random weights and a head, as torchvision publishes its models."""
     torch.manual_seed(0)
     model = TINY[family]().eval()
     contract.random_weights(model)
@@ -90,7 +90,7 @@ def published(family):
 
 
 def feature_map(model, clips):
-    """What torchvision's own forward pass computes before pooling, or MViT's tokens."""
+    """Return what torchvision's own forward pass computes before pooling, or MViT's tokens."""
     seen = []
     if isinstance(model, video.MViT):
         model.norm.register_forward_hook(lambda module, x, y: seen.append(y))

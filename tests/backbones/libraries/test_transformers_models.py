@@ -1,4 +1,4 @@
-"""Names of the family `hf:`, the normalisation of its models, and what a run record keeps."""
+"""Names with `hf:`, the normalisation of the models, and the content of run records."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Backbones of transformers compute what the library computes, and are trained like others."""
+"""Backbones from transformers give the library's own outputs, and train like other backbones."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def folders(tmp_path_factory):
 
 
 def backbone_of(folder, *, loads=True, **keys):
-    """The backbone, with the weights of the folder, by way of the spec."""
+    """Return the backbone built from the folder's spec, with the folder's weights."""
     config = {**BACKBONES[f"hf:{folder}"].config, **keys}
     torch.manual_seed(1)
     backbone = MODELS.build(config)

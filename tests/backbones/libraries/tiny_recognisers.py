@@ -23,7 +23,7 @@ FUSION = {
 
 
 def tpn(*channels):
-    """The neck of TPN for two stages of a backbone."""
+    """Return TPN's neck for two stages of a backbone."""
     return {
         "type": "TPN",
         "in_channels": channels,
@@ -153,7 +153,7 @@ FRAMES, SIDE = 4, 32
 
 
 def model_entry(name):
-    """The value `model` of a config, without a head."""
+    """Return the `model` entry of a config, without a head."""
     images = name in SEES_IMAGES
     entry = {
         "type": "Recognizer2D" if images else "Recognizer3D",

@@ -1,4 +1,4 @@
-"""Tiny random models of transformers, saved as its users save them."""
+"""Tiny random transformers models, saved with `save_pretrained`."""
 
 from pathlib import Path
 
@@ -73,7 +73,7 @@ PROCESSORS = {
 
 
 def tiny_model(kind, *, has_head=True):
-    """A random model; its layer norms and position embeddings have random values too."""
+    """Return a random model; its layer norms and position embeddings have random values too."""
     torch.manual_seed(0)
     config = CONFIG_MAPPING[kind](**CONFIGS[kind])
     auto = AutoModelForVideoClassification if kind in VIDEOS and has_head else AutoModel
@@ -91,14 +91,14 @@ def processor_of(kind):
 
 
 def saved(folder: Path, kind: str, *, has_head: bool = True) -> Path:
-    """A folder with a tiny model and its processor."""
+    """Return a folder with a tiny model and its processor."""
     tiny_model(kind, has_head=has_head).save_pretrained(folder)
     processor_of(kind).save_pretrained(folder)
     return folder
 
 
 def saved_with_text(folder: Path) -> Path:
-    """A folder with a tiny VideoPrism for videos and text, and its processor."""
+    """Return a folder with a tiny VideoPrism for videos and text, and its processor."""
     torch.manual_seed(0)
     text = {**_SMALL, "vocab_size": 40, "max_position_embeddings": 8}
     video = {**CONFIGS["videoprism_vision_model"], "num_auxiliary_layers": 1}
