@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import tempfile
 from itertools import islice
 
@@ -15,6 +16,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "5000")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each core has a worker: more threads would only wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Of the package, the first process that a test starts leaves the compiled files to the others.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # No test waits for a network that is not there: weights come from servers of the tests.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # The user's cache of the hub stays out of the tests.
@@ -48,6 +51,24 @@ def own_cache(tmp_path_factory, monkeypatch):
     """Keep the user's cache of probed clips out of the tests, and the tests out of it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("TORCH_HOME", raising=False)
+
+
+@pytest.fixture
+def command_here(monkeypatch, capfd):
+    """Give a function that does what `datasets.command` does, but in the process of the tests.
+
+    Where the start of Python is not what is tested, this saves its five seconds.
+    """
+    from autox_video.cli.main import main
+
+    def command_here(script, *words, cwd):
+        monkeypatch.chdir(cwd)
+        capfd.readouterr()
+        code = main([script.removeprefix("auto").removesuffix(".py"), *map(str, words)])
+        shown, complaints = capfd.readouterr()
+        return subprocess.CompletedProcess([script, *words], code, shown, complaints)
+
+    return command_here
 
 
 @pytest.fixture

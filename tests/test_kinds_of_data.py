@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autox_video import AutoXVideo
-from tests.datasets import COLOURS, TINY, colour_clip, colour_data, command, write_config
+from tests.datasets import COLOURS, TINY, colour_clip, colour_data, write_config
 from tests.servers import serve
 from tests.videos import write_video
 
@@ -110,14 +110,14 @@ def test_clips_on_a_web_server(tmp_path, capsys):
     assert len(list((tmp_path / "fetched").rglob("*.mp4"))) == 12
 
 
-def test_another_decoder_than_in_training_is_said(tmp_path, capsys):
+def test_another_decoder_than_in_training_is_said(tmp_path, capfd, command_here):
     data = colour_data(tmp_path / "data", train=2, val=1, test=1)
-    results, said = run(tmp_path, capsys, **data)
+    results, said = run(tmp_path, capfd, **data)
     assert results["decoder"] == "pyav" and "trained with" not in said
     meta = torch.load(tmp_path / "work" / "best.pth", weights_only=True)["meta"]
     assert meta["record"]["choices"]["decoder"]["value"] == "pyav"
     pytest.importorskip("decord", exc_type=ImportError)
-    done = command("autotest.py", "decoder=decord", cwd=tmp_path)
+    done = command_here("autotest.py", "decoder=decord", cwd=tmp_path)
     assert "decoded by decord, but the model was trained with pyav" in " ".join(done.stderr.split())
     again = json.loads((tmp_path / "results.json").read_text())
     if done.returncode:  # it could give none of them exactly

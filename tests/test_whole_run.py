@@ -134,41 +134,43 @@ def test_results_tell_the_colours_apart(killed_run):
     assert low < content["metrics"]["top1"] <= high
 
 
-def test_a_finished_run_says_so_and_changes_nothing(killed_run):
+def test_a_finished_run_says_so_and_changes_nothing(killed_run, command_here):
     folder, _ = killed_run
     before = (folder / "work" / "best.pth").read_bytes()
-    done = command("autotrain.py", cwd=folder)
+    done = command_here("autotrain.py", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "done" in done.stdout
     assert (folder / "work" / "best.pth").read_bytes() == before
 
 
-def test_other_data_or_another_model_is_refused_and_nothing_is_lost(killed_run, tmp_path):
+def test_other_data_or_another_model_is_refused_and_nothing_is_lost(
+    killed_run, tmp_path, command_here
+):
     folder, _ = killed_run
     before = (folder / "work" / "latest.pth").read_bytes()
     short = tmp_path / "short.txt"
     lines = (folder / "data" / "train.txt").read_text().splitlines(keepends=True)
     short.write_text("".join(lines[1:]))
-    sentence = refused(command("autotrain.py", f"ann_file_train={short}", cwd=folder))
+    sentence = refused(command_here("autotrain.py", f"ann_file_train={short}", cwd=folder))
     assert "other clips: 1 clip is gone (train red 0.mp4). To train on" in sentence
     assert "--fresh" in sentence
-    sentence = refused(command("autotrain.py", "backbone=swin_tiny", cwd=folder))
+    sentence = refused(command_here("autotrain.py", "backbone=swin_tiny", cwd=folder))
     assert "backbone: conv_nano -> swin_tiny" in sentence
     assert (folder / "work" / "latest.pth").read_bytes() == before
 
 
-def test_more_epochs_go_on_from_the_end(killed_run):
+def test_more_epochs_go_on_from_the_end(killed_run, command_here):
     folder, _ = killed_run
-    done = command("autotrain.py", f"epoch={EPOCHS + 1}", cwd=folder)
+    done = command_here("autotrain.py", f"epoch={EPOCHS + 1}", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert [e["epoch"] for e in events(folder) if e["event"] == "val"][-1] == EPOCHS + 1
 
 
-def test_fresh_moves_the_run_aside_and_trains_anew(killed_run):
+def test_fresh_moves_the_run_aside_and_trains_anew(killed_run, command_here):
     folder, _ = killed_run
     work = folder / "work"
     before = {path.name: path.read_bytes() for path in work.iterdir() if path.is_file()}
-    done = command("autotrain.py", "config.yaml", "--fresh", "epoch=1", cwd=folder)
+    done = command_here("autotrain.py", "config.yaml", "--fresh", "epoch=1", cwd=folder)
     assert done.returncode == 0, done.stderr
     (place,) = (work / "earlier").iterdir()
     assert str(place) in done.stdout

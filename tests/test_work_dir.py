@@ -30,15 +30,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_a_second_run_in_the_folder_is_refused(folder):
+def test_a_second_run_in_the_folder_is_refused(folder, command_here):
     before = (folder / "work" / "latest.pth").read_bytes()
     with locked(folder / "work"):
-        sentence = refused(command("autotrain.py", "--fresh", cwd=folder))
+        sentence = refused(command_here("autotrain.py", "--fresh", cwd=folder))
     assert f"is in use: process {os.getpid()} on " in sentence
     assert (folder / "work" / "latest.pth").read_bytes() == before
 
 
-def test_a_run_that_moved_goes_on_in_spite_of_damage(folder):
+def test_a_run_that_moved_goes_on_in_spite_of_damage(folder, command_here):
     moved = folder / "elsewhere" / "moved"
     moved.parent.mkdir()
     shutil.copytree(folder / "work", moved)
@@ -47,7 +47,7 @@ def test_a_run_that_moved_goes_on_in_spite_of_damage(folder):
     (moved / "train.csv").write_bytes((moved / "train.csv").read_bytes()[:-3])
     (moved / ".latest.pth.abcd1234.autox-part").write_bytes(b"half")
     (moved / LOCK).write_text("?")
-    done = command("autotrain.py", "epoch=2", f"work_dir={moved}", cwd=folder)
+    done = command_here("autotrain.py", "epoch=2", f"work_dir={moved}", cwd=folder)
     assert done.returncode == 0, done.stderr
     for said in (
         "record.json: missing or damaged; restored from latest.pth",
@@ -62,10 +62,10 @@ def test_a_run_that_moved_goes_on_in_spite_of_damage(folder):
     assert not (moved / LOCK).exists()
 
 
-def test_a_work_dir_that_is_a_file_or_cannot_be_written(folder, tmp_path):
+def test_a_work_dir_that_is_a_file_or_cannot_be_written(folder, tmp_path, command_here):
     (tmp_path / "file").write_text("mine")
     for place in (tmp_path / "file", tmp_path / "file" / "work", "/proc/work"):
-        sentence = refused(command("autotrain.py", f"work_dir={place}", cwd=folder))
+        sentence = refused(command_here("autotrain.py", f"work_dir={place}", cwd=folder))
         assert f"work_dir: {place} cannot be written" in sentence
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -84,7 +84,7 @@ def test_a_full_disk_at_the_start(folder, tmp_path):
     assert "(File too large)" in refused(done)
 
 
-def test_a_damaged_division_is_a_sentence(folder, tmp_path):
+def test_a_damaged_division_is_a_sentence(folder, tmp_path, command_here):
     """Of clips that lie in class folders."""
     for colour in ("red", "green"):
         (tmp_path / "videos" / colour).mkdir(parents=True)
@@ -96,6 +96,6 @@ def test_a_damaged_division_is_a_sentence(folder, tmp_path):
     for content in (b"", b"path,la", bytes(30), b"path,label\n\xff\xfe\n"):
         for name in ("train", "val", "test"):
             (tmp_path / "work" / "split" / f"{name}.csv").write_bytes(content)
-        sentence = refused(command("autotrain.py", cwd=tmp_path))
+        sentence = refused(command_here("autotrain.py", cwd=tmp_path))
         assert "split/train.csv: the list " in sentence
         assert "delete work/split to split the clips anew" in sentence

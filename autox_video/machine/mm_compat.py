@@ -27,7 +27,7 @@ def _prepare() -> None:
     """Import each package after its dependencies, so that errors name the package at fault."""
     if problems := find_conflicts():
         raise InstallError(*problems)
-    with _without_transformers():
+    with _without_transformers(), _late_scipy_stats():
         for module in ("torch", "torchvision", "cv2", "mmengine", "mmcv"):
             _import(module)
         with _accepted_mmcv_version():
@@ -57,6 +57,28 @@ def _without_transformers() -> Iterator[None]:
         yield
     finally:
         del sys.modules["transformers"]
+
+
+@contextmanager
+def _late_scipy_stats() -> Iterator[None]:
+    """Keep mmaction2's pose transforms from importing scipy.stats, which takes 0.4 seconds."""
+    name = "scipy.stats"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = ModuleType(name)
+    sys.modules[name].mode = _mode
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+def _mode(*arguments: Any, **options: Any) -> Any:
+    """Compute `scipy.stats.mode`, importing it on the first call."""
+    from scipy.stats import mode
+
+    return mode(*arguments, **options)
 
 
 @contextmanager

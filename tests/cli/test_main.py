@@ -1,4 +1,4 @@
-"""What a user gets for a mistake, through the real commands: a sentence, exit code 2, no loss."""
+"""What a user gets for a mistake in a command: a sentence, exit code 2, no loss."""
 
 import json
 import os
@@ -78,46 +78,46 @@ def test_unknown_key_and_wrong_type_are_reported_together(tmp_path, data):
 
 
 @pytest.mark.slow
-def test_missing_list_and_missing_clip(tmp_path, data):
+def test_missing_list_and_missing_clip(tmp_path, data, command_here):
     config_for(tmp_path, data, ann_file_val=str(tmp_path / "no.txt"))
-    assert "no.txt" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "no.txt" in refused(command_here("autotrain.py", cwd=tmp_path))
     with open(data["ann_file_train"], "a") as file:
         file.write("absent.mp4 0\n")
     config_for(tmp_path, data)
-    assert "train.txt:7" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "train.txt:7" in refused(command_here("autotrain.py", cwd=tmp_path))
 
 
 @pytest.mark.slow
-def test_label_out_of_range(tmp_path, data):
+def test_label_out_of_range(tmp_path, data, command_here):
     config_for(tmp_path, data, num_class=2)
-    sentence = refused(command("autotrain.py", cwd=tmp_path))
+    sentence = refused(command_here("autotrain.py", cwd=tmp_path))
     assert "train.txt:5" in sentence
     assert "num_class" in sentence
 
 
 @pytest.mark.slow
-def test_one_class(tmp_path, data):
+def test_one_class(tmp_path, data, command_here):
     for split in ("train", "val", "test"):
         place = data[f"ann_file_{split}"]
         lines = [line for line in open(place) if line.endswith(" 0\n")]
         open(place, "w").writelines(lines)
     config_for(tmp_path, data)
-    assert "class" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "class" in refused(command_here("autotrain.py", cwd=tmp_path))
 
 
 @pytest.mark.slow
-def test_all_clips_unreadable(tmp_path, data):
+def test_all_clips_unreadable(tmp_path, data, command_here):
     for name in os.listdir(data["data_root"]):
         write_text_video(os.path.join(data["data_root"], name))
     config_for(tmp_path, data)
-    assert "No readable training clips" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "No readable training clips" in refused(command_here("autotrain.py", cwd=tmp_path))
 
 
 @pytest.mark.slow
-def test_strict_makes_an_unreadable_clip_an_error(tmp_path, data):
+def test_strict_makes_an_unreadable_clip_an_error(tmp_path, data, command_here):
     write_empty_video(os.path.join(data["data_root"], "train red 0.mp4"))
     config_for(tmp_path, data, strict=True)
-    sentence = refused(command("autotrain.py", cwd=tmp_path))
+    sentence = refused(command_here("autotrain.py", cwd=tmp_path))
     assert "strict" in sentence and "train red 0.mp4" in sentence
 
 
@@ -129,10 +129,10 @@ def test_work_dir_not_writable(tmp_path, data):
 
 
 @pytest.mark.slow
-def test_work_dir_below_a_file(tmp_path, data):
+def test_work_dir_below_a_file(tmp_path, data, command_here):
     (tmp_path / "file").write_text("")
     config_for(tmp_path, data, work_dir=str(tmp_path / "file" / "work"))
-    assert "work_dir" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "work_dir" in refused(command_here("autotrain.py", cwd=tmp_path))
 
 
 @pytest.mark.slow
@@ -144,18 +144,18 @@ def test_device_that_is_not_there(tmp_path, data):
 
 
 @pytest.mark.slow
-def test_results_path(tmp_path, data):
+def test_results_path(tmp_path, data, command_here):
     config_for(tmp_path, data)
-    done = command("autotest.py", "test_results_path=no/such/r.json", cwd=tmp_path)
+    done = command_here("autotest.py", "test_results_path=no/such/r.json", cwd=tmp_path)
     assert "no/such" in refused(done)
-    done = command("autotest.py", "test_results_path=r.pkl", cwd=tmp_path)
+    done = command_here("autotest.py", "test_results_path=r.pkl", cwd=tmp_path)
     assert ".json" in refused(done)
 
 
 @pytest.mark.slow
-def test_testing_before_training(tmp_path, data):
+def test_testing_before_training(tmp_path, data, command_here):
     config_for(tmp_path, data)
-    assert "autotrain.py" in refused(command("autotest.py", cwd=tmp_path))
+    assert "autotrain.py" in refused(command_here("autotest.py", cwd=tmp_path))
 
 
 @pytest.mark.slow
@@ -189,28 +189,30 @@ def test_odd_clips_are_named_or_used_and_nothing_stops(tmp_path, data, capsys):
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_kept_and_the_one_before_it_used(tmp_path, data, capsys):
+def test_a_damaged_checkpoint_is_kept_and_the_one_before_it_used(
+    tmp_path, data, capfd, command_here
+):
     model = AutoXVideo().read_cfg(str(config_for(tmp_path, data, epoch=1)))
     model.fit()
     work = tmp_path / "work"
     truncate(work / "latest.pth", 0.5)
     size = (work / "latest.pth").stat().st_size
     model.fit()
-    assert "latest.pth: the checkpoint is damaged" in capsys.readouterr().out
+    assert "latest.pth: the checkpoint is damaged" in capfd.readouterr().out
     assert (work / "latest.pth.damaged").stat().st_size == size
     for name in ("latest.pth", "previous.pth"):
         (work / name).write_bytes(b"")
-    sentence = refused(command("autotrain.py", cwd=tmp_path))
+    sentence = refused(command_here("autotrain.py", cwd=tmp_path))
     assert "latest.pth" in sentence and "previous.pth" in sentence and "--fresh" in sentence
     assert (work / "best.pth").is_file()
 
 
 @pytest.mark.slow
-def test_checkpoint_of_another_model(tmp_path, data):
+def test_checkpoint_of_another_model(tmp_path, data, command_here):
     other = tmp_path / "other.pth"
     torch.save({"state_dict": {"conv.weight": torch.zeros(3, 3)}}, other)
     config_for(tmp_path, data, load_from=str(other))
-    assert "other.pth" in refused(command("autotrain.py", cwd=tmp_path))
+    assert "other.pth" in refused(command_here("autotrain.py", cwd=tmp_path))
 
 
 def test_the_installed_command_is_the_same(tmp_path):
