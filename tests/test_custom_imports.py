@@ -143,18 +143,24 @@ def folder(tmp_path_factory):
     return root
 
 
-@pytest.mark.slow
-def test_a_users_parts_train_and_test_by_the_commands(folder):
+@pytest.fixture(scope="module")
+def trained(folder):
+    """The folder after two epochs of training."""
     done = command("autotrain.py", cwd=folder)
     assert done.returncode == 0, done.stderr
-    choices = json.loads((folder / "run/record.json").read_text())["choices"]
+    return folder
+
+
+@pytest.mark.slow
+def test_a_users_parts_train_and_test_by_the_commands(trained):
+    choices = json.loads((trained / "run/record.json").read_text())["choices"]
     assert (choices["backbone"]["value"], choices["decoder"]["value"]) == ("toy", "counting")
-    events = [json.loads(line) for line in (folder / "run/metrics.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in (trained / "run/metrics.jsonl").read_text().splitlines()]
     assert any(0 <= event.get("within_one", -1) <= 1 for event in events)
-    done = command("autotest.py", cwd=folder)
+    done = command("autotest.py", cwd=trained)
     assert done.returncode == 0, done.stderr
     assert "at most one off" in done.stdout
-    content = json.loads((folder / "run/results.json").read_text())
+    content = json.loads((trained / "run/results.json").read_text())
     assert content["decoder"] == "counting"
     assert set(content["classes"]) == set(COLOURS)
     record = content["predictions"][0]
@@ -165,13 +171,6 @@ def test_a_users_parts_train_and_test_by_the_commands(folder):
     near = [abs(s.index(max(s)) - label) <= 1 for s, label in zip(scores, labels, strict=True)]
     assert content["metrics"]["within_one"] == pytest.approx(sum(near) / len(near))
     assert "within_one" in content["metrics"]["intervals"]
-
-
-@pytest.mark.slow
-def test_a_run_of_a_users_parts_is_resumed(folder):
-    done = command("autotrain.py", "epoch=3", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert "epoch 3" in done.stdout
 
 
 def test_without_the_module_its_names_are_not_known(folder):
@@ -189,7 +188,7 @@ def test_a_module_that_is_missing_is_named(folder):
 PYTHON = """
 from autox_video import AutoXVideo
 
-model = AutoXVideo().read_cfg("config.yaml", ["work_dir=api", "epoch=1"])
+model = AutoXVideo().read_cfg("config.yaml", ["epoch=3"])
 best = model.fit()
 assert 0 <= best["within_one"] <= 1 and best["headline"]["score"] == best["within_one"]
 assert len(model.transform()) == 6
@@ -197,13 +196,14 @@ assert len(model.transform()) == 6
 
 
 @pytest.mark.slow
-def test_a_users_parts_work_from_python(folder):
+def test_a_run_of_a_users_parts_is_resumed_from_python(trained):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
         [sys.executable, "-c", PYTHON],
-        cwd=folder,
+        cwd=trained,
         env=environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    assert "Resuming after epoch 2 of 3" in done.stdout and "epoch 3" in done.stdout

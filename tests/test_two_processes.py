@@ -38,6 +38,16 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def one_thread(monkeypatch):
+    """As many threads here as in each of two processes: convolutions round by how they share."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def losses(work):
     events = map(json.loads, (work / "metrics.jsonl").read_text().splitlines())
     return [(e["event"], e["iter"], e["loss"]) for e in events if "loss" in e]
@@ -55,7 +65,7 @@ def test_two_train_as_one_does_with_the_same_batch(folder):
     assert files == {path.name for path in (folder / "one").iterdir()}
 
 
-def test_each_with_a_part_of_the_model_they_train_as_with_all_of_it(folder, tmp_path):
+def test_each_with_a_part_of_the_model_they_train_as_with_all_of_it(folder, tmp_path, command_here):
     words = ["strategy=fsdp", f"work_dir={tmp_path / 'work'}"]
     done = command("autotrain.py", "gpus=2", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -73,7 +83,7 @@ def test_each_with_a_part_of_the_model_they_train_as_with_all_of_it(folder, tmp_
         other = parts["optimizer"]["state"][number]
         assert other["step"] == moments["step"]
         assert torch.allclose(moments["exp_avg"], other["exp_avg"], atol=1e-5), number
-    done = command("autotrain.py", f"work_dir={tmp_path / 'work'}", "epoch=3", cwd=folder)
+    done = command_here("autotrain.py", f"work_dir={tmp_path / 'work'}", "epoch=3", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "Resuming after epoch 2 of 3." in done.stdout
 
@@ -96,13 +106,11 @@ def test_pretrained_weights_come_to_each_part_of_the_model(folder, tmp_path):
         assert loss == pytest.approx(other, abs=1e-5)
 
 
-def test_two_test_as_one_does_byte_for_byte(folder):
-    # As many threads as each of the two has: convolutions round by how they are shared out.
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
-    alone = command("autotest.py", cwd=folder, env=one_thread)
+def test_two_test_as_one_does_byte_for_byte(folder, command_here, one_thread):
+    alone = command_here("autotest.py", cwd=folder)
     assert alone.returncode == 0, alone.stderr
     before = (folder / "results.json").read_bytes()
-    done = command("autotest.py", "gpus=2", cwd=folder, env=one_thread)
+    done = command("autotest.py", "gpus=2", cwd=folder)
     assert (done.returncode, done.stderr) == (0, alone.stderr)
     assert (folder / "results.json").read_bytes() == before
     reports = [shown.partition("Predict clips:")[0] for shown in (done.stdout, alone.stdout)]
@@ -160,7 +168,7 @@ def is_alive(pid):
         return False
 
 
-def test_ctrl_c_saves_and_one_process_goes_on(folder, tmp_path):
+def test_ctrl_c_saves_and_one_process_goes_on(folder, tmp_path, command_here):
     run = Started(folder, tmp_path / "work")
     assert len(run.everybody) == 4  # each has a data worker
     os.killpg(run.launcher.pid, signal.SIGINT)
@@ -171,7 +179,7 @@ def test_ctrl_c_saves_and_one_process_goes_on(folder, tmp_path):
     steps = meta["iter"]
     assert steps > 0
     epochs = meta["epoch"] + 1
-    done = command(
+    done = command_here(
         "autotrain.py", f"epoch={epochs}", "evaluation=0", "videos_per_gpu=8",
         f"work_dir={tmp_path / 'work'}", cwd=folder,
     )  # fmt: skip

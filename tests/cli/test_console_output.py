@@ -29,10 +29,10 @@ def words(script, *options):
     return [sys.executable, str(REPOSITORY / script), *options]
 
 
-def in_pipe(folder, *options, script="autotrain.py", columns="80"):
-    environment = {**os.environ, "COLUMNS": columns}
+def in_pipe(folder, *options):
+    environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run(
-        words(script, *options), cwd=folder, env=environment, capture_output=True, text=True
+        words("autotrain.py", *options), cwd=folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done
@@ -68,14 +68,15 @@ def test_a_run_on_a_terminal(folder):
     assert any("epoch " in line for line in lines), lines
 
 
-def test_nothing_is_printed_where_nothing_is_wanted(folder):
-    done = in_pipe(folder, "work_dir=silent", "verbose=false")
-    assert done.stdout == ""
+def test_nothing_is_printed_where_nothing_is_wanted(folder, command_here):
+    done = command_here("autotrain.py", "work_dir=silent", "verbose=false", cwd=folder)
+    assert (done.returncode, done.stdout) == (0, "")
     assert "Weights: silent/best.pth" in (folder / "silent" / "train.log").read_text()
 
 
-def test_a_plan_shows_every_choice_within_the_terminal(folder):
-    done = in_pipe(folder, "--plan", "work_dir=planned", columns="")
+def test_a_plan_shows_every_choice_within_the_terminal(folder, command_here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "")
+    done = command_here("autotrain.py", "--plan", "work_dir=planned", cwd=folder)
     lines = done.stdout.splitlines()
     assert any("weight_decay" in line for line in lines) and "Predicted time: " in done.stdout
     assert max(len(line) for line in lines if "│" in line) <= 80
@@ -83,9 +84,11 @@ def test_a_plan_shows_every_choice_within_the_terminal(folder):
     assert code == 0 and max(map(len, lines_of(text))) <= 80
 
 
-def test_a_test_and_a_leaderboard(folder):
-    in_pipe(folder, "work_dir=tested")
-    done = in_pipe(folder, "work_dir=tested", script="autotest.py")
+def test_a_test_and_a_leaderboard(folder, command_here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert command_here("autotrain.py", "work_dir=tested", cwd=folder).returncode == 0
+    done = command_here("autotest.py", "work_dir=tested", cwd=folder)
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.split()[:1] == ["top-1"] and " of 6" in line for line in lines)
@@ -94,14 +97,7 @@ def test_a_test_and_a_leaderboard(folder):
     assert (folder / "tested" / "mistakes.csv").read_text().startswith("path,start,end,label")
     assert any(line.startswith("All models:") for line in lines)
     for name in ("leaderboard", "check"):
-        options = ("-c", "from autox_video.cli.main import main; main()", name, "work_dir=tested")
-        done = subprocess.run(
-            [sys.executable, *options],
-            cwd=folder,
-            env={**os.environ, "COLUMNS": "80", "PYTHONPATH": str(REPOSITORY)},
-            capture_output=True,
-            text=True,
-        )
+        done = command_here(name, "work_dir=tested", cwd=folder)
         assert done.returncode == 0, done.stderr
         assert 0 < max(map(len, done.stdout.splitlines())) <= 80, name
 
