@@ -1,22 +1,24 @@
-"""Backbones of other libraries through the real commands: train, resume, probe and test."""
+"""Backbones of other libraries in whole runs: train, be killed, resume, probe and test."""
 
 import json
-import signal
+import os
+import subprocess
+import sys
 
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 
-from tests.datasets import TINY, colour_data, command, write_config
-from tests.test_whole_run import start, wait_for_epoch
+from tests.backbones.libraries.tiny_transformers import FRAMES, PX, saved
+from tests.datasets import REPOSITORY, TINY, colour_data, write_config
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return colour_data(tmp_path_factory.mktemp("data"), train=6, val=2, test=2)
+    return colour_data(tmp_path_factory.mktemp("data"), train=4, val=1, test=2)
 
 
 def weights_of(backbone, folder):
@@ -28,41 +30,59 @@ def weights_of(backbone, folder):
     return path
 
 
-def keys_of(backbone, data, folder):
-    work = {"work_dir": str(folder / "work"), "test_results_path": str(folder / "results.json")}
-    start = {"backbone": backbone, "load_from": str(weights_of(backbone, folder))}
-    return {**data, **TINY, **start, **work, "resolution": 64, "videos_per_gpu": 4}
+def keys_of(backbone, data, **keys):
+    start = {"backbone": backbone, "work_dir": "work", "test_results_path": "results.json"}
+    return {**data, **TINY, **start, "videos_per_gpu": 4, **keys}
 
 
-def test_a_killed_run_resumes_bit_for_bit(data, tmp_path):
-    weights = []
+def runs_of(folder, **keys):
+    """A folder with two runs of the same keys."""
     for name in ("whole", "killed"):
-        folder = tmp_path / name
-        folder.mkdir()
-        keys = {**keys_of("timm:test_vit", data, folder), "epoch": 3, "drop_path": 0.1}
-        write_config(folder / "config.yaml", **keys, checkpoint_minutes=0.0001)
-        if name == "killed":
-            process = start(folder)
-            wait_for_epoch(folder, process, 1)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        done = command("autotrain.py", cwd=folder)
-        assert done.returncode == 0, done.stderr
-        assert ("Resum" in done.stdout) == (name == "killed")
-        weights.append(torch.load(folder / "work" / "latest.pth", weights_only=True)["state_dict"])
-    one, other = weights
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert any(name.startswith("backbone.net.") for name in one)
+        (folder / name).mkdir(parents=True)
+        write_config(folder / name / "config.yaml", **keys, evaluation=0)
+    return folder
 
 
-def test_a_probe_is_fitted_and_tested(data, tmp_path):
-    keys = keys_of("timm:test_efficientnet", data, tmp_path)
-    write_config(tmp_path / "config.yaml", **keys, mode="probe")
-    done = command("autotrain.py", cwd=tmp_path)
+def checkpoint(run):
+    return torch.load(run / "work" / "latest.pth", weights_only=True)
+
+
+def test_killed_runs_resume_bit_for_bit(data, tmp_path):
+    vit = weights_of("timm:test_vit", tmp_path)
+    mae = saved(tmp_path / "videomae", "videomae")
+    families = {
+        "timm": keys_of("timm:test_vit", data, resolution=64, load_from=str(vit), drop_path=0.1),
+        "hf": keys_of(f"hf:{mae}", data, clip_len=FRAMES, resolution=PX, load_from="auto"),
+        "torchvision": keys_of("torchvision:s3d", data, clip_len=8),
+        "mmaction2": keys_of("mmaction2:x3d_s", data, clip_len=4),
+    }
+    folders = {name: runs_of(tmp_path / name, **keys) for name, keys in families.items()}
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "tests/kill_and_resume.py"), *folders.values()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert done.stdout.count("Resuming after epoch 1 of 2") == len(families)
+    for name, folder in folders.items():
+        whole, resumed = checkpoint(folder / "whole"), checkpoint(folder / "killed")
+        state, other = whole["state_dict"], resumed["state_dict"]
+        assert any(key.startswith("backbone.net.") for key in state), name
+        assert state.keys() == other.keys(), name
+        assert all(torch.equal(state[key], other[key]) for key in state), name
+        assert whole["meta"]["iter"] == resumed["meta"]["iter"] == 6, name
+
+
+def test_a_probe_is_fitted_and_tested(data, tmp_path, command_here):
+    backbone = "timm:test_efficientnet"
+    start = {"load_from": str(weights_of(backbone, tmp_path)), "resolution": 64}
+    write_config(tmp_path / "config.yaml", **keys_of(backbone, data, **start, mode="probe"))
+    done = command_here("autotrain.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    tested = command("autotest.py", cwd=tmp_path)
+    tested = command_here("autotest.py", cwd=tmp_path)
     assert tested.returncode == 0, tested.stderr
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["metrics"]["top1"] > 0.5  # random features tell colours
