@@ -10,6 +10,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from tests.backbones.libraries.tiny_recognisers import model_entry
 from tests.backbones.libraries.tiny_transformers import FRAMES, PX, saved
 from tests.datasets import REPOSITORY, TINY, colour_data, write_config
 
@@ -50,11 +51,13 @@ def checkpoint(run):
 def test_killed_runs_resume_bit_for_bit(data, tmp_path):
     vit = weights_of("timm:test_vit", tmp_path)
     mae = saved(tmp_path / "videomae", "videomae")
+    x3d = tmp_path / "x3d.py"
+    x3d.write_text(f"model = {model_entry('x3d')!r}\n")
     families = {
         "timm": keys_of("timm:test_vit", data, resolution=64, load_from=str(vit), drop_path=0.1),
         "hf": keys_of(f"hf:{mae}", data, clip_len=FRAMES, resolution=PX, load_from="auto"),
         "torchvision": keys_of("torchvision:s3d", data, clip_len=8),
-        "mmaction2": keys_of("mmaction2:x3d_s", data, clip_len=4),
+        "mmaction2": keys_of(f"mmaction2:{x3d}", data, clip_len=4),
     }
     folders = {name: runs_of(tmp_path / name, **keys) for name, keys in families.items()}
     done = subprocess.run(

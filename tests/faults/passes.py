@@ -7,17 +7,18 @@ from pathlib import Path
 from tests.faults.compare import differences
 from tests.faults.runs import MissedError, Place, Run
 
+BOTH = "tests/faults/train_and_test.py"
+
 
 def train_reference(place: Place) -> tuple[Run, float]:
     """Train and test without interruption; return the run, and the seconds to its first step."""
     reference = place.run("reference")
-    life, began = reference.start(), time.monotonic()
+    life, began = reference.start(script=BOTH), time.monotonic()
     life.until_training()
     startup_sec = time.monotonic() - began
     if code := life.wait():
         raise MissedError(f"the reference ended with {code}:\n{life.said()}")
     seconds = time.monotonic() - began
-    reference.finish(script="autotest.py")
     steps = reference.steps_done()
     print(f"reference: {steps} steps in {seconds:.0f} s, the first after {startup_sec:.1f} s")
     return reference, startup_sec
@@ -25,8 +26,7 @@ def train_reference(place: Place) -> tuple[Run, float]:
 
 def finish(run: Run, reference: Run) -> list[str]:
     """Let a run finish, test it, and compare it; return the differences from the reference."""
-    run.finish()
-    run.finish(script="autotest.py")
+    run.finish(script=BOTH)
     found = differences(run, reference, results=True)
     found += [f"{name} was left behind" for name in run.left_over()]
     print(f"{run.folder.name} came to its end: {'; '.join(found) or 'equal'}", flush=True)
