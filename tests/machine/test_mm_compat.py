@@ -50,7 +50,10 @@ def test_mmaction_works_after_it_without_a_word_and_mmcv_keeps_its_version():
         "import mmcv, mmaction, mmaction.models, mmaction.datasets, mmaction.evaluation\n"
         "assert mmcv.__version__ == version('onedl-mmcv')\n"
         "import sys\n"
-        "assert 'transformers' not in sys.modules\n"
+        "assert not {'transformers', 'scipy.stats'} & sys.modules.keys()\n"
+        "from mmaction.datasets.transforms.pose_transforms import get_mode\n"
+        "assert get_mode([1, 2, 2])[0].tolist() == [2]\n"
+        "assert sys.modules['scipy.stats'].mode([1, 1, 2]).mode == 1\n"
         "from transformers import AutoConfig\n"
         "from autox_video.core.errors import InstallError\n"
         "from mmaction.models.localizers import DRN\n"
@@ -178,6 +181,10 @@ class TestUpstreamDefects:
         localizers = self.mmaction_folder / "models" / "localizers"
         assert "from .drn.drn import DRN" in (localizers / "__init__.py").read_text()
         assert not (localizers / "drn").exists()
+
+    def test_pose_transforms_still_import_scipy_stats(self):
+        source = (self.mmaction_folder / "datasets/transforms/pose_transforms.py").read_text()
+        assert "from scipy.stats import mode" in source
 
     def test_importlib_metadata_is_still_imported_and_not_declared(self):
         source = (self.mmaction_folder / "utils" / "dependency.py").read_text()
