@@ -81,10 +81,13 @@ def test_numbers_of_parameters_are_as_published():
 
 @pytest.mark.slow
 def test_every_kind_of_model_in_the_zoo_is_built():
-    models = {n: read_config(m.config)["model"] for n, m in zoo_models().items()}
-    kinds = {
-        (model["type"], model["backbone"]["type"]): (name, model) for name, model in models.items()
-    }
+    kinds = {}
+    for full_name, found in zoo_models().items():
+        model = read_config(found.config)["model"]
+        name = next((name for name in SHAPES if full_name.startswith(name)), None)
+        kind = (model["type"], model["backbone"]["type"])
+        if name or kind not in kinds:  # one that another test has built, if there is one
+            kinds[kind] = (name or full_name, model)
     for name, model in kinds.values():
         if model["backbone"]["type"] not in NOT_BUILT:
             assert BACKBONES[f"mmaction2:{name}"].parameters_millions > 1
