@@ -15,10 +15,11 @@ from autox_video.metrics.headline import IN_FOLDS, cross_validated, row_fields
 from autox_video.metrics.intervals import score_text
 from autox_video.metrics.selection_score import main_score, score_label
 from autox_video.planning.record import RunRecord
-from autox_video.run.work_dir import BEST, PROBE
+from autox_video.run.work_dir import BEST, PROBE, TRAINED
 from autox_video.training.checkpoints.checkpoint import (
     ALL_CLIPS,
     ORIGIN,
+    keep_copy,
     read_best,
     read_checkpoint,
     read_meta,
@@ -29,8 +30,8 @@ from autox_video.training.config.build_config import Deadline, build_config
 from autox_video.training.hooks.validation_outcomes import ValidationOutcomes
 from autox_video.training.run_training import train
 
-FINETUNE_ID = "finetune"
-"""Id of the leaderboard row for the main training run."""
+FINETUNE_ID, PROBE_ID = "finetune", "probe"
+"""Ids of the leaderboard rows for the main training run and for the model in probe.pth."""
 
 HEAD_OF_ALL = "head_of_all"
 """Key of the head in probe.pth that was refit on training and validation clips."""
@@ -66,22 +67,18 @@ def origin_of(weights: Path) -> str:
     return read_meta(weights).get(ORIGIN, FINETUNE_ID)
 
 
-def finish_probe(work_dir: Path, identity: dict[str, Any], *, all_clips: bool) -> Figures:
+def finish_probe(work_dir: Path, identity: dict[str, Any]) -> Figures:
     """In `mode: probe`, make the probe the best weights of the run and return its metrics.
 
     If the run already has best weights, they are checked and kept.
     """
-    if (work_dir / BEST).is_file():
-        figures, notes = read_best(work_dir, identity)
-        for note in notes:
-            say(note)
-        if figures is None:
-            raise CheckpointError(f"{work_dir / BEST} is damaged. Run again with --fresh.")
-    else:
-        figures = _take_probe(work_dir)
-    if all_clips:
-        use_all_clips(work_dir)
-    (work_dir / PROBE).unlink(missing_ok=True)
+    if not (work_dir / BEST).is_file():
+        return _take_probe(work_dir)
+    figures, notes = read_best(work_dir, identity)
+    for note in notes:
+        say(note)
+    if figures is None:
+        raise CheckpointError(f"{work_dir / BEST} is damaged. Run again with --fresh.")
     return figures
 
 
@@ -183,7 +180,9 @@ def _is_of_training(work_dir: Path, best: Figures) -> bool:
 
 def _take_probe(work_dir: Path) -> Figures:
     state = read_checkpoint(work_dir / PROBE)
-    write_best(work_dir, {key: value for key, value in state.items() if key != HEAD_OF_ALL})
+    if (work_dir / BEST).is_file():
+        keep_copy(work_dir / BEST, work_dir / TRAINED)  # an ensemble may include these weights
+    write_best(work_dir, {key: state[key] for key in ("schema", "state_dict", "meta")})
     return state["meta"]["metrics"]
 
 

@@ -34,7 +34,7 @@ from autox_video.metrics.intervals import (
 from autox_video.planning.plan import Plan
 from autox_video.run.work_dir import LEADERBOARD
 
-Kind = Literal["probe", "finetune", "search", "fold", "refit"]
+Kind = Literal["probe", "finetune", "search", "fold", "refit", "ensemble"]
 State = Literal["running", "done", "partial", "stopped", "failed", "pruned"]
 
 
@@ -47,7 +47,7 @@ class Row:
     kind: Kind
     """`probe`: a head trained on fixed features; `finetune`: the main training run; `search`: a
     search trial; `fold`: one fold of the cross-validation, or all folds; `refit`: the final
-    training run on training and validation clips."""
+    training run on training and validation clips; `ensemble`: the mean of several models."""
     backbone: str
     frames: int
     """Frames per clip."""

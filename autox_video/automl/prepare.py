@@ -79,7 +79,7 @@ class Prepared:
     stored: RunRecord | None = None
     """The stored record of the run being resumed; None for a new run."""
     probe_view_sec: float = 0.0
-    """Time per view of the model in probe.pth, in seconds; 0 if there is no probe."""
+    """Time per view that the saved probes take together, in seconds; 0 if there are none."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:

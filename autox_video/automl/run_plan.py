@@ -1,12 +1,22 @@
 """Train a plan, use the remaining time for side runs, and keep the best weights."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from autox_video.automl.ensembling import (
+    Chosen,
+    assemble,
+    choose_ensemble,
+    is_refit,
+    member_files,
+    outputs_of_file,
+    read_choice,
+    write_choice,
+)
 from autox_video.automl.finishing import (
     finish_probe,
     keep_better,
@@ -14,7 +24,7 @@ from autox_video.automl.finishing import (
     train_and_score,
     use_all_clips,
 )
-from autox_video.automl.prepare import groups_of
+from autox_video.automl.prepare import Prepared, groups_of
 from autox_video.automl.search.crossvalidation import (
     CrossValidation,
     Fold,
@@ -26,8 +36,10 @@ from autox_video.automl.search.search import Search
 from autox_video.automl.search.side_run import TimeLeft, peak_of, with_epochs
 from autox_video.automl.search.study import check_storage
 from autox_video.automl.settle_plan import Planned
+from autox_video.automl.unseen_outputs import Unseen
 from autox_video.config.settings import AUTO
 from autox_video.core.console import complain, say, say_detail
+from autox_video.data.listing.written_list import read_list
 from autox_video.distributed import processes
 from autox_video.metrics.headline import IN_FOLDS
 from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS
@@ -35,7 +47,7 @@ from autox_video.metrics.peak import BEYOND_PEAK
 from autox_video.planning.plan import Plan
 from autox_video.planning.record import RunRecord, write_record
 from autox_video.run.clock import running_clock
-from autox_video.run.work_dir import CONFIG
+from autox_video.run.work_dir import CONFIG, PROBES, TRAINED
 from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import Deadline, build_config, write_config
 from autox_video.training.deadline import time_to_keep
@@ -60,6 +72,9 @@ class Job:
     """Folds for the cross-validation, which replaces the search if there are few clips."""
     refits: bool
     """Whether the run ends with a refit on training and validation clips."""
+    groups: np.ndarray | None
+    """Group of each training and validation clip, for choosing an ensemble; None for no
+    ensemble."""
     num_val: int
     val_groups: np.ndarray | None
     """Group of each validation clip (N,); None if the choice of weights is not cross-validated."""
@@ -97,9 +112,14 @@ def begin(planned: Planned, work_dir: Path) -> Job:
         storage=storage,
         folds=folds,
         refits=refits,
+        groups=_groups(prepared) if asked.ensemble == AUTO and num_val else None,
         num_val=num_val,
         val_groups=groups_of(prepared, prepared.listing.val) if scores_choice else None,
     )
+
+
+def _groups(prepared: Prepared) -> np.ndarray:
+    return groups_of(prepared, prepared.listing.train.with_those_of(prepared.listing.val))
 
 
 def record_of(planned: Planned) -> RunRecord:
@@ -112,14 +132,32 @@ def run(job: Job) -> Figures | None:
     """Run a job; return the metrics of the best weights, or None if nothing was evaluated."""
     work_dir, identity = job.work_dir, job.record.identity
     if job.record.plan.mode == "probe":
-        return processes.run_on_rank_zero(
-            lambda: finish_probe(work_dir, identity, all_clips=job.refits)
-        )
+        return processes.run_on_rank_zero(lambda: _finish_probe(job))
     best = train_and_score(job.record, work_dir, deadline=job.deadline, groups=job.val_groups)
     if best is not None and job.searches:
         return _use_what_is_left(job, best)
     in_folds = (best or {}).get(IN_FOLDS, {}).get("score")
-    return processes.run_on_rank_zero(lambda: keep_better(work_dir, best, identity, in_folds))
+    best = processes.run_on_rank_zero(lambda: keep_better(work_dir, best, identity, in_folds))
+    return _with_ensemble(job, best, None, None) if best is not None else None
+
+
+def _finish_probe(job: Job) -> Figures:
+    best = finish_probe(job.work_dir, job.record.identity)
+    chosen = _choose(job, {})
+    if chosen is not None:
+        best = assemble(job.record, job.work_dir, chosen, all_clips=job.refits)
+    elif job.refits:
+        use_all_clips(job.work_dir)
+    for file in PROBES:
+        (job.work_dir / file).unlink(missing_ok=True)
+    return best
+
+
+def _choose(job: Job, trained: Mapping[str, Unseen | None]) -> Chosen | None:
+    """Choose an ensemble of the probes and, if their outputs are given, of the trained weights."""
+    if job.groups is None:
+        return None
+    return choose_ensemble(job.record, job.work_dir, trained, job.groups)
 
 
 def _use_what_is_left(job: Job, best: Figures) -> Figures:
@@ -134,13 +172,84 @@ def _use_what_is_left(job: Job, best: Figures) -> Figures:
     side = replace(left, share=epochs / plan.epochs)
     refit_sec = processes.run_on_rank_zero(lambda: refit.reserved(side)) if refit else 0.0
     before = replace(side, seconds=lambda: left.seconds() - refit_sec)
-    improve = _cross_validate if job.folds else _search
-    best = improve(job, with_epochs(plan, epochs), best, before)
+    plan, folds = with_epochs(plan, epochs), None
+    if job.folds:
+        folds = CrossValidation(plan, job.record.data.num_train, job.folds, work_dir)
+        best = _cross_validate(job, folds, best, before)
+    else:
+        best = _search(job, plan, best, before)
+    return _with_ensemble(job, best, folds, lambda: _refit(job, refit, best, left))
+
+
+def _refit(job: Job, refit: Refit | None, best: Figures, left: TimeLeft) -> None:
+    """Train the best weights once more with the validation clips, if the run does so."""
     if refit and best["epoch"]:
         refit.run(left, best)
     elif refit:
-        processes.run_on_rank_zero(lambda: use_all_clips(work_dir))
+        processes.run_on_rank_zero(lambda: use_all_clips(job.work_dir))
+
+
+def _with_ensemble(
+    job: Job,
+    best: Figures,
+    folds: CrossValidation | None,
+    refit: Callable[[], None] | None,
+) -> Figures:
+    """Choose an ensemble, refit the best weights, and assemble the ensemble.
+
+    The members are chosen before the refit, which leaves no unseen clips.
+
+    Args:
+        job: the job.
+        best: the metrics of the best weights.
+        folds: the cross-validation of the plan, if there was one.
+        refit: refits the best weights; None for no refit.
+    """
+    work_dir = job.work_dir
+    files = processes.run_on_rank_zero(lambda: _members_in_time(job))
+    chosen = None
+    if len(files) > 1:
+        if processes.run_on_rank_zero(lambda: is_refit(work_dir)):
+            chosen = read_choice(work_dir)
+        else:
+            trained = _trained_outputs(job, files[0], folds)
+            chosen = processes.run_on_rank_zero(lambda: _choose(job, trained))
+            processes.run_on_rank_zero(lambda: write_choice(work_dir, chosen))
+    if refit is not None:
+        refit()
+    if chosen is not None:
+        best = processes.run_on_rank_zero(
+            lambda: assemble(job.record, work_dir, chosen, all_clips=job.refits)
+        )
+    if job.groups is not None:
+        processes.run_on_rank_zero(lambda: (work_dir / TRAINED).unlink(missing_ok=True))
     return best
+
+
+def _members_in_time(job: Job) -> list[str]:
+    """Return the files of models that an ensemble could use; [] if there is no time to compare."""
+    if job.groups is None:
+        return []
+    if job.deadline is not None:
+        needed_sec = job.deadline.prediction.evaluation_sec
+        if _time_left(job).seconds() < needed_sec:
+            say_detail("No time is left to compare ensembles.")
+            return []
+    return member_files(job.work_dir, job.record.identity)
+
+
+def _trained_outputs(
+    job: Job, file: str, folds: CrossValidation | None
+) -> dict[str, Unseen | None]:
+    """Return the outputs of the trained weights in a file for clips they were not trained on."""
+    if file in PROBES:
+        return {}
+    data = job.record.data
+    trained: dict[str, Unseen | None] = {"val": outputs_of_file(job.record, job.work_dir / file)}
+    if folds is not None:
+        clips = read_list(data.train_list)
+        trained["train"] = processes.run_on_rank_zero(lambda: folds.unseen(clips))
+    return trained
 
 
 def _time_left(job: Job) -> TimeLeft:
@@ -149,8 +258,7 @@ def _time_left(job: Job) -> TimeLeft:
     return TimeLeft(lambda: clock.left_sec - later_sec, budget_sec, prediction)
 
 
-def _cross_validate(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
-    folds = CrossValidation(plan, job.record.data.num_train, job.folds, job.work_dir)
+def _cross_validate(job: Job, folds: CrossValidation, best: Figures, left: TimeLeft) -> Figures:
     folds.run(left)
 
     def keep() -> Figures:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-PROBING_SHARE, MEASURED_SHARE = 0.15, 0.05
+PROBING_SHARE, MEASURED_SHARE = 0.3, 0.05
 """Largest shares of the time budget for probes and for measurements, respectively."""
 LARGEST_TEST_SHARE = 0.5
 """Largest share of the time budget that the final test may use."""
@@ -253,8 +253,11 @@ class _Planner:
         size = f"{plan.clip_len} frames of {plan.resolution}x{plan.resolution} px"
         with working_on(f"Measuring speed with {size}"):
             measured = measure(config, processes=plan.processes, limit_sec=limit_sec)
-        took = {"importing_sec": self.importing_sec, "probe_view_sec": probe_sec}
-        return measured and replace(measured, **took)
+        if measured is None:
+            return None
+        if probe_sec and plan.mode != "probe" and self.basis.settings.ensemble != OFF:
+            probe_sec += measured.view_sec  # an ensemble may predict with all models
+        return replace(measured, importing_sec=self.importing_sec, probe_view_sec=probe_sec)
 
     def _config(self, plan: Plan) -> "Config":
         from autox_video.training.config.build_config import build_config

@@ -243,6 +243,10 @@ class Settings(BaseModel):
         "Use what is left of time_budget for a hyperparameter search or cross-validation, then a "
         "refit on train + validation.",
     )
+    ensemble: Literal["auto", "off"] = _key(
+        choice("off"),
+        "Average the predictions of several models if this scores better than the best of them.",
+    )
     storage: str = _key(
         text("an address as Optuna takes, such as postgresql+psycopg://user:password@host/name"),
         "Database of the search; machines that use the same one search together. auto: "

@@ -59,7 +59,12 @@ def record_of(checkpoint: Path) -> RunRecord:
             f"the {RECORD} of its training run to the same folder, or test with the version of "
             "autox-video that trained it."
         )
-    record = RunRecord.from_json(stored, checkpoint.parent, source)
+    return checked_record(stored, source)
+
+
+def checked_record(stored: Mapping[str, Any], source: Path) -> RunRecord:
+    """Return the run record from values stored in the file `source`; raises CheckpointError."""
+    record = RunRecord.from_json(stored, source.parent, source)
     if record.data.task not in TASKS:
         raise CheckpointError(f"{source}: the run record has an unknown task ({record.data.task}).")
     return record
@@ -102,15 +107,23 @@ def _built_as_stored(config: Config, checkpoint: Path) -> nn.Module:
         ) from error
 
 
-def load_model(config: Config, checkpoint: Path, device: str) -> nn.Module:
+def load_model(
+    config: Config, checkpoint: Path, device: str, state: Mapping[str, Tensor] | None = None
+) -> nn.Module:
     """Return the trained recognizer in evaluation mode.
+
+    Args:
+        config: config of the model.
+        checkpoint: file of the model.
+        device: device to move the model to.
+        state: weights of the model; None to read them from the file.
 
     Raises:
         CheckpointError: the checkpoint is missing or damaged, or belongs to a different model.
     """
-    state = read_checkpoint(checkpoint)
+    state = read_checkpoint(checkpoint)["state_dict"] if state is None else state
     model = _built_as_stored(config, checkpoint)
-    load_state(model, state["state_dict"], checkpoint)
+    load_state(model, dict(state), checkpoint)
     model.eval()
     return model.to(device)
 
@@ -170,6 +183,21 @@ def predict(
         )
 
     return [prediction(p) for p in range(len(clips))]
+
+
+def single_view_outputs(
+    model: nn.Module, config: Config, clips: ClipTable, *, data_root: str, loading: Loading
+) -> dict[int, np.ndarray]:
+    """Return the outputs (K,) of the readable clips, by position, for the centre view of each clip.
+
+    All processes must call this; for the arguments, see `predict`.
+    """
+    config = Config(config.to_dict())
+    read, crop = config.test_pipeline
+    config.test_pipeline = [{**read, "num_clips": 1}, {**crop, "crop": "centre"}]
+    config.test_item_shape = (1, *config.test_item_shape[1:])
+    score = Scorer(model, TASKS[config.model.cls_head.task])
+    return _Job(config, data_root, loading, score).scored(clips, [0] * len(clips), None)[0]
 
 
 @dataclass(frozen=True, slots=True)

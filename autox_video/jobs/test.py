@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,17 +120,19 @@ def prepare_test(
 
 def run_test(test: PreparedTest) -> dict[str, Any]:
     """Predict the clips; write, show and return the results. All processes must call this."""
-    from autox_video.evaluation.predict import load_model, predict
-    from autox_video.training.config.build_config import model_config
+    from autox_video.evaluation.ensemble import load_models, predict_all
 
     device = use_device(processes.current(), test.device)
     if device == "cpu":
         keep_freed_memory()
-    config, loading = model_config(test.record), _loading(test, device)
-    model = load_model(config, test.weights, device)
-    with progress("Testing", len(test.clips)) as done:
-        predictions = predict(
-            model, config, test.clips, data_root=test.data_root, loading=loading, on_done=done
+    models = load_models(test.weights, test.record, device)
+    with progress("Testing", len(models) * len(test.clips)) as done:
+        predictions = predict_all(
+            models,
+            test.clips,
+            data_root=test.data_root,
+            loading=partial(_loading, workers=test.workers, device=device),
+            on_done=done,
         )
     return processes.run_on_rank_zero(lambda: _finish(test, predictions))
 
@@ -262,11 +265,11 @@ def _weights(checkpoint: str | None, work_dir: Path) -> Path:
     )
 
 
-def _loading(test: PreparedTest, device: str) -> "Loading":
+def _loading(record: RunRecord, *, workers: int | None, device: str) -> "Loading":
     from autox_video.evaluation.predict import Loading
 
-    views = 3 * test.record.plan.test_clips
+    views = 3 * record.plan.test_clips
     batch_size = max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // views)
     cores = usable_cores() // processes.current().local_size
     useful = max(1, cores - 1 if device == "cpu" else min(cores, 16))
-    return Loading(batch_size, useful if test.workers is None else test.workers, device)
+    return Loading(batch_size, useful if workers is None else workers, device)

@@ -19,7 +19,7 @@ from autox_video.distributed.launch import use_device
 from autox_video.jobs.next_steps import say_next_steps
 from autox_video.jobs.test import check_results_path, is_tested, prepare_test, run_test
 from autox_video.machine.allocator import keep_freed_memory
-from autox_video.metrics.headline import said
+from autox_video.metrics.headline import MODELS, said
 from autox_video.planning.plan import Plan
 from autox_video.planning.record import (
     is_probe_run,
@@ -201,5 +201,7 @@ def _say_result(best: dict[str, Any] | None, work_dir: Path) -> None:
         say(f"Weights: {short_path(work_dir / LATEST)}")
         return
     when = f"after epoch {best['epoch']}" if best["epoch"] else "of the probe"
+    if MODELS in best:
+        when = f"of an ensemble of {best[MODELS]} models"
     say(f"Training is done. Best {said(best)}, {when}.")
     say(f"Weights: {short_path(work_dir / BEST)}")

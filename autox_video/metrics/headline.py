@@ -14,6 +14,8 @@ from autox_video.metrics.selection_score import main_score, main_score_interval,
 
 IN_FOLDS = "cross_validation"
 """Key of the cross-validated main score in an evaluation; see `cross_validated`."""
+MODELS = "models"
+"""Key of the number of models in the evaluation of an ensemble."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,10 @@ METRICS, LOG, MEMORY, BUDGET = "metrics.jsonl", "train.log", "memory.json", "bud
 LOCK = "run.lock"
 SEARCH, LEADERBOARD = "search.db", "leaderboard.csv"
 PROBE, FEATURES = "probe.pth", "features"
+PROBES = (PROBE, "probe-2.pth", "probe-3.pth")
+"""Files of the best probe and of the runners-up, which an ensemble may include."""
+TRAINED, ENSEMBLE = "trained.pth", "ensemble.json"
+"""The best trained weights if another model is kept, and the members chosen for the ensemble."""
 SOUP, TRIALS, FOLDS, REFIT = "soup", "trials", "folds", "refit"
 """Folders for the weights of a model soup and for side runs (trials, folds, refit)."""
 STATE, LOGITS = "state.json", "logits.json"
@@ -47,7 +51,17 @@ FOR_PLAN = ".plan-"
 RUN_FILES = (
     *(PREVIOUS, LATEST, BEST, BEST_SAFE, RECORD, CONFIG, TRAIN_LIST, VAL_LIST, SPLIT, CLIPS),
     *(METRICS, LOG, UNREADABLE, MEMORY, BUDGET, SEARCH, TRIALS, SOUP, LEADERBOARD),
-    *(f"{LEADERBOARD}.damaged", PROBE, FOLDS, REFIT, FEATURES, RESULTS, MISTAKES),
+    *(
+        f"{LEADERBOARD}.damaged",
+        *PROBES,
+        TRAINED,
+        ENSEMBLE,
+        FOLDS,
+        REFIT,
+        FEATURES,
+        RESULTS,
+        MISTAKES,
+    ),
     *("plan.json", ".plan.json.copy"),  # the run record of earlier versions
 )
 _DAMAGED = re.compile(rf"({'|'.join(map(re.escape, CHECKPOINTS))})\.damaged(-\d+)?")

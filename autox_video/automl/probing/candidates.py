@@ -31,6 +31,10 @@ from autox_video.training.config.build_config import build_config
 
 SMALLEST_SHARE = 0.25
 """Share of the clips that must fit in the time limit for a candidate to be tried."""
+LONG_SEC = 20.0
+"""Extraction time in seconds from which a candidate is first compared on a part of the clips."""
+SURE = 2.5
+"""Deficit, in standard errors, from which a candidate is given up after a part of the clips."""
 FEWEST_CLIPS = 10
 """Smallest number of clips with features for which a candidate is scored."""
 
@@ -55,6 +59,8 @@ class Candidate:
     plan: Plan
     reading: Reading
     scored: Scored
+    positions: tuple[int, ...]
+    """Rows of the training clips with features, which `scored` is about."""
 
     @property
     def is_random(self) -> bool:
@@ -77,10 +83,18 @@ class Tried:
     samples: Samples
 
 
-def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
-    """Extract a candidate's features and score heads on them; return None if time is too short.
+def try_plan(job: Job, plan: Plan, seconds: float, rival: Tried | None = None) -> Tried | None:
+    """Extract a candidate's features and score heads on them.
 
-    No features are extracted if a speed measurement shows that there is too little time.
+    Args:
+        job: the data and the folders.
+        plan: the plan of the candidate.
+        seconds: time limit.
+        rival: the best candidate so far.
+
+    Returns:
+        None if a speed measurement shows that there is too little time, or if the candidate is
+        clearly worse than `rival` on a part of the clips.
     """
     end = time.monotonic() + seconds
     best: Tried | None = None
@@ -88,7 +102,7 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
     for pool in job.pools:
         with open_row(job.work_dir, row_of(row_id(plan, pool), "probe", plan)) as note:
             if taken is None:
-                taken = _take(job, plan, note, seconds)
+                taken = _take(job, plan, note, seconds, rival)
                 if taken is None:
                     return None
                 left = end - time.monotonic()
@@ -102,7 +116,8 @@ def try_plan(job: Job, plan: Plan, seconds: float) -> Tried | None:
                 continue
             _note(note, plan, samples, scored, complete=found.complete)
         if best is None or scored.score > best.candidate.scored.score:
-            best = Tried(Candidate(plan, taken.reading, scored), taken.extractor, samples)
+            one = Candidate(plan, taken.reading, scored, tuple(found.positions))
+            best = Tried(one, taken.extractor, samples)
     return best
 
 
@@ -123,19 +138,31 @@ class _Taken:
         return replace(self, reading=reading, samples=self.samples.first_views())
 
 
-def _take(job: Job, plan: Plan, note: OpenRow, seconds: float) -> _Taken | None:
-    """Extract a candidate's features; return None if there is time for too few clips."""
+def _take(
+    job: Job, plan: Plan, note: OpenRow, seconds: float, rival: Tried | None
+) -> _Taken | None:
+    """Extract a candidate's features; for the arguments and the result, see `try_plan`."""
     started, clips = time.monotonic(), job.prepared.listing.train
     record = RunRecord(replace(plan, head_grid=None, compile=False), job.data)
     extractor = Extractor(build_config(record, job.work_dir), plan.pretrained, job.store)
     reading = Reading(extractor.grid(len(clips), 1 + plan.flip), plan.flip)
     fewest = max(FEWEST_CLIPS, len(job.data.classes))
-    if math.isfinite(seconds):
-        enough = max(fewest, round(SMALLEST_SHARE * len(clips)))
-        new = extractor.count_new(clips, job.data.data_root, reading) - (len(clips) - enough)
-        needed_sec = new * (1 + plan.flip) * extractor.view_sec()
-        if needed_sec > seconds - (time.monotonic() - started):
-            say_detail(f"{plan.backbone}: no probe, since {enough} clips would take too long.")
+    enough = max(fewest, round(SMALLEST_SHARE * len(clips)))
+    clip_sec = (1 + plan.flip) * extractor.view_sec()
+    new = extractor.count_new(clips, job.data.data_root, reading)
+    needed_sec = (new - (len(clips) - enough)) * clip_sec
+    if needed_sec > seconds - (time.monotonic() - started):
+        say_detail(f"{plan.backbone}: no probe, since {enough} clips would take too long.")
+        note.note(state="stopped")
+        return None
+    if rival is not None and new * clip_sec > LONG_SEC:
+        part = np.sort(np.random.default_rng(0).permutation(len(clips))[:enough])
+        found = extract(job, extractor, reading, clips.select(part))
+        if _loses(job, plan, clips.select(part), part, found, rival):
+            say_detail(
+                f"{plan.backbone}: clearly worse than {rival.candidate.plan.backbone} on "
+                f"{len(part)} clips, so the other clips are left out."
+            )
             note.note(state="stopped")
             return None
     left_sec = seconds - (time.monotonic() - started)
@@ -149,6 +176,32 @@ def _take(job: Job, plan: Plan, note: OpenRow, seconds: float) -> _Taken | None:
         note.note(state="partial", config=about_samples(plan, samples))
         return None
     return _Taken(extractor, reading, found, samples)
+
+
+def _loses(
+    job: Job, plan: Plan, clips: ClipTable, part: np.ndarray, found: Features, rival: Tried
+) -> bool:
+    """Return whether linear heads on a part of the clips are clearly worse than the rival's.
+
+    Args:
+        job: the data and the folders.
+        plan: the plan of the candidate.
+        clips: the clips of the part.
+        part: rows of the part in the training list.
+        found: the candidate's features of the part.
+        rival: the best candidate so far.
+    """
+    rows = {row: number for number, row in enumerate(rival.candidate.positions)}
+    common = [n for n in found.positions if int(part[n]) in rows]
+    if len(common) < FEWEST_CLIPS:
+        return False
+    mine = samples_of(job, plan, clips, found)
+    mine = mine.select([found.positions.index(n) for n in common])
+    theirs = rival.samples.select([rows[int(part[n])] for n in common])
+    folds = crossval.make_folds(mine, job.groups[part[common]], seed=plan.seed)
+    right = [crossval.cross_validate(each, LINEAR, folds).right for each in (mine, theirs)]
+    lost = right[1] - right[0]
+    return float(lost.mean()) > SURE * float(lost.std()) / math.sqrt(len(lost))
 
 
 def _with_flip(

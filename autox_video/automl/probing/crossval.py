@@ -73,8 +73,10 @@ class Scored:
     right: np.ndarray
     """Share of repeats in which each clip (n,) is classified correctly; in multi-label tasks, mean
     share of classes predicted correctly."""
+    unseen: np.ndarray
+    """Out-of-fold logits (R, n, K) of each repeat."""
     in_folds: OutOfFold | None
-    """Out-of-fold predictions for each repeat; None for multi-label tasks."""
+    """The same predictions with their labels; None for multi-label tasks."""
 
 
 @contextmanager
@@ -188,8 +190,7 @@ def measure(
         in_folds: out-of-fold predictions for the training clips; if there are few validation clips,
             these predictions also fit the temperature.
     """
-    parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
-    logits = torch.cat([head.logits(part.float()) for part in parts]).cpu().numpy()
+    logits = logits_of(samples, head)
     figures = {**_figures(logits, samples), "clips": len(samples)}
     if not samples.task.calibrates:
         return figures
@@ -198,6 +199,14 @@ def measure(
     return figures | calibration_figures(
         logits, samples.labels(), balanced=balanced, in_folds=others
     )
+
+
+def logits_of(
+    samples: Samples, head: linear_probe.LinearHead | attentive_probe.AttentiveHead
+) -> np.ndarray:
+    """Return a head's logits (n, K) for the first view of each clip."""
+    parts = samples.tokens[:, 0].split(_CLIPS_AT_A_TIME)
+    return torch.cat([head.logits(part.float()) for part in parts]).cpu().numpy()
 
 
 def _linear_heads(
@@ -295,7 +304,8 @@ def _choose(
         classes = samples.targets.argmax(1).cpu().numpy()
         in_folds = OutOfFold(unseen, classes, _learnt(classes, folds))
     right = samples.task.right(scores, samples.labels()).mean(0)
-    return Scored(grid[best], score, min(low, score), max(high, score), right, in_folds)
+    interval = min(low, score), max(high, score)
+    return Scored(grid[best], score, *interval, right, unseen, in_folds)
 
 
 def _learnt(classes: np.ndarray, folds: np.ndarray) -> np.ndarray:

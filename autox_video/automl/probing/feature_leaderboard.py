@@ -9,17 +9,12 @@ training clips, is saved as a separate model, probe.pth.
 import gc
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
-from autox_video.automl.finishing import HEAD_OF_ALL
 from autox_video.automl.leaderboard import (
     interval_text,
-    open_row,
-    row_of,
     show_leaderboard,
     try_to_read,
 )
@@ -29,48 +24,32 @@ from autox_video.automl.probing.candidates import (
     Candidate,
     Job,
     Tried,
-    about_samples,
-    extract,
     row_id,
-    samples_of,
     try_plan,
 )
 from autox_video.automl.probing.crossval import LINEAR, ORDERED, Scored
 from autox_video.automl.probing.feature_store import FeatureStore, default_folder
-from autox_video.automl.search.refit import can_refit
+from autox_video.automl.probing.kept_probes import keep_probes
 from autox_video.automl.starting_weights import weight_folders
 from autox_video.backbones.weights.known_weights import Pretrained, find_all, find_packaged
 from autox_video.config.choices import BACKBONES
 from autox_video.config.settings import AUTO, OFF
 from autox_video.core.console import complain
 from autox_video.core.errors import AutoXVideoError, CheckpointError, ResourceError
-from autox_video.evaluation.predict import build_model, for_testing
-from autox_video.metrics.headline import cross_validated, row_fields
 from autox_video.metrics.intervals import CROSS_VALIDATION, score_text
 from autox_video.metrics.selection_score import score_label
 from autox_video.planning.choice import PROBE as BY_PROBES
 from autox_video.planning.choice import RULE, Choice, by_rule
 from autox_video.planning.plan import Plan, choose
-from autox_video.planning.record import RunRecord, TrainingData, of_weights
-from autox_video.run.work_dir import FEATURES, PROBE
+from autox_video.planning.record import TrainingData
+from autox_video.run.work_dir import FEATURES
 from autox_video.tasks.task import TASKS
-from autox_video.training.checkpoints.checkpoint import (
-    ORIGIN,
-    RECORD_KEY,
-    SCHEMA,
-    load_state,
-    write_checkpoint,
-)
-from autox_video.training.config.build_config import model_config
 
 SECONDS = 600.0
 """Default time limit, in seconds, if training follows."""
 
 SHARE_OF_THE_END = 0.2
 """Share of the time limit that is reserved for fitting and validating the best candidate."""
-
-PROBE_ID = "probe"
-"""Id of the leaderboard row for the model in probe.pth."""
 
 
 def is_wanted(prepared: Prepared) -> bool:
@@ -108,16 +87,17 @@ def probe_candidates(
     end = time.monotonic() + limit
     enough = end - limit * SHARE_OF_THE_END if math.isfinite(limit) else end
     job = _job(prepared, data, work_dir)
-    best, start, usable = _best_of(job, _plans(job), enough)
-    if not usable:
+    found = _best_of(job, _entries(job), enough)
+    if not found.usable:
         prepared = replace(prepared, plan=choose(replace(prepared.basis, weights=None)))
         job = replace(job, prepared=prepared)
-    if best is None:
+    if found.best is None:
         return prepared
-    plan = best.candidate.plan if probing else _plan_to_train(job, best.candidate, start)
-    _keep(job, best, plan, seconds=end - time.monotonic())
+    best = found.best.candidate
+    plan = best.plan if probing else _plan_to_train(job, best, found.start)
+    view_sec = keep_probes(job, found.best, found.others, plan, seconds=end - time.monotonic())
     show_leaderboard(try_to_read(work_dir), detail=not probing)
-    return replace(prepared, plan=plan, probe_view_sec=best.extractor.view_sec())
+    return replace(prepared, plan=plan, probe_view_sec=view_sec)
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
@@ -170,17 +150,33 @@ def _describes(prepared: Prepared) -> bool:
     return asked.backbone == AUTO and asked.load_from in (AUTO, "none")
 
 
-def _plans(job: Job) -> list[Plan]:
-    """Return a plan for each candidate, with pretrained weights first and random weights last."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A plan to try."""
+
+    plan: Plan
+    starts: bool
+    """Whether training can start from the plan's weights."""
+
+    @property
+    def cost(self) -> float:
+        """The cost of the features of a clip relative to other entries."""
+        plan, spec = self.plan, BACKBONES[self.plan.backbone]
+        return spec.gmacs_per_clip * plan.clip_len * plan.resolution**2
+
+
+def _entries(job: Job) -> list[_Entry]:
+    """Return an entry for each candidate, the cheapest first; random weights are the last."""
     basis, weights = job.prepared.basis, _weights(job.prepared)
-    plans = [choose(replace(basis, weights=each)) for each in weights]
+    entries = [_Entry(choose(replace(basis, weights=each)), True) for each in weights]
     if _describes(job.prepared):
-        plans += _fixed_plans(job)
+        entries += [_Entry(plan, False) for plan in _fixed_plans(job)]
+    entries.sort(key=lambda entry: entry.cost)
     # Random weights are a baseline, or the only candidate.
     probing = job.prepared.plan.mode == "probe"
-    if not plans or (probing and (basis.settings.load_from == AUTO or not weights)):
-        plans.append(choose(replace(basis, weights=None)))
-    return plans
+    if not entries or (probing and (basis.settings.load_from == AUTO or not weights)):
+        entries.append(_Entry(choose(replace(basis, weights=None)), False))
+    return entries
 
 
 def _fixed_plans(job: Job) -> list[Plan]:
@@ -196,48 +192,69 @@ def _fixed_plans(job: Job) -> list[Plan]:
     return plans
 
 
-def _best_of(
-    job: Job, plans: Sequence[Plan], end: float
-) -> tuple[Tried | None, Candidate | None, bool]:
-    """Score the candidates one after the other.
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The scored candidates."""
 
-    Returns:
-        The best candidate; the best candidate with pretrained weights that training can start
-        from; and whether training can use any of the weight files (True if there are no files).
-        A candidate is None if none could be scored.
-    """
+    best: Tried | None
+    """The best candidate; None if no candidate could be scored."""
+    others: list[Candidate]
+    """The other candidates, the best first."""
+    start: Candidate | None
+    """The best candidate with pretrained weights that training can start from."""
+    usable: bool
+    """Whether training can use any of the weight files; True if there are no files."""
+
+
+def _best_of(job: Job, entries: Sequence[_Entry], end: float) -> _Found:
+    """Score the candidates one after the other; no candidate is begun after the time `end`."""
     best: Tried | None = None
-    start: Candidate | None = None
+    found: list[tuple[Candidate, bool]] = []
     errors: dict[int, AutoXVideoError] = {}
-    probing, starts = job.prepared.plan.mode == "probe", len(_weights(job.prepared))
-    for number, plan in enumerate(plans):
-        left = (end - time.monotonic()) / (len(plans) - number)
+    for number, entry in enumerate(entries):
+        left = (end - time.monotonic()) / (len(entries) - number)
         try:
-            tried = try_plan(job, plan, left)
+            tried = try_plan(job, entry.plan, left, best)
         except (CheckpointError, ResourceError) as error:
             errors[number] = error
             continue
         if tried is not None:
-            one = tried.candidate
-            if number < starts and (start is None or one.beats(start)):
-                start = one
-            if best is None or one.beats(best.candidate):
+            found.append((tried.candidate, entry.starts))
+            if best is None or tried.candidate.beats(best.candidate):
                 best = tried
         del tried
         gc.collect()
-    needed = range(len(plans) if probing else starts)
-    if needed and errors.keys() >= set(needed) and (probing or _are_given(job, plans[:starts])):
-        raise errors[needed[0]]
-    for error in errors.values():
-        complain(f"{error} This candidate is left out of the leaderboard.")
-    if best is None and probing:
+    usable = _report(job, entries, errors)
+    if best is None and job.prepared.plan.mode == "probe":
         raise ResourceError(
             "time_budget: too short to extract the features of enough clips. Set a longer one."
         )
+    others = [one for one, _ in found if best is not None and one is not best.candidate]
+    others.sort(key=lambda one: (one.is_random, -one.scored.score))
+    others = [_explained(job, one, 1) for one in others]
+    starts = [one for one, can_start in found if can_start]
+    start = min(starts, key=lambda one: (one.is_random, -one.scored.score), default=None)
     if best is not None:
-        best = replace(best, candidate=_explained(job, best.candidate, len(plans)))
-    usable = not starts or not errors.keys() >= set(range(starts))
-    return best, start and _explained(job, start, starts), usable
+        best = replace(best, candidate=_explained(job, best.candidate, len(entries)))
+    count = sum(entry.starts for entry in entries)
+    return _Found(best, others, start and _explained(job, start, count), usable)
+
+
+def _report(job: Job, entries: Sequence[_Entry], errors: Mapping[int, AutoXVideoError]) -> bool:
+    """Warn about candidates that could not be used; return whether any weight file is usable.
+
+    Raises:
+        AutoXVideoError: none of the candidates that the run needs can be used.
+    """
+    starts = [number for number, entry in enumerate(entries) if entry.starts]
+    probing = job.prepared.plan.mode == "probe"
+    needed = range(len(entries)) if probing else starts
+    given = probing or _are_given(job, [entries[number].plan for number in starts])
+    if needed and errors.keys() >= set(needed) and given:
+        raise errors[needed[0]]
+    for error in errors.values():
+        complain(f"{error} This candidate is left out of the leaderboard.")
+    return not starts or not errors.keys() >= set(starts)
 
 
 def _are_given(job: Job, plans: Sequence[Plan]) -> bool:
@@ -279,68 +296,3 @@ def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
     """Return a choice with `why` added to its reason, and a new source if `many` were compared."""
     source = BY_PROBES if many and choice.source == RULE else choice.source
     return replace(choice, source=source, reason=f"{choice.reason}; {why}")
-
-
-def _keep(job: Job, best: Tried, run: Plan, *, seconds: float) -> None:
-    """Fit the best head on all training clips, validate the head, and save it in probe.pth.
-
-    If training follows and not all validation clips can be scored in time, probe.pth is not
-    written.
-
-    Args:
-        job: the data and the folders.
-        best: the best candidate.
-        run: the plan of the run that the probe belongs to.
-        seconds: time limit.
-    """
-    plan, setting = best.candidate.plan, best.candidate.scored.setting
-    clips = job.prepared.listing.val
-    refits = can_refit(job.prepared, run)
-    reading = best.candidate.reading
-    with open_row(job.work_dir, row_of(PROBE_ID, "probe", plan)) as note:
-        head = crossval.fit_on_all(best.samples, setting)
-        # Scoring uses a single view.
-        reading = replace(reading, flipped=reading.flipped and refits)
-        found = extract(job, best.extractor, reading, clips, seconds=seconds)
-        if not found.positions or not (found.complete or plan.mode == "probe"):
-            note.note(state="partial" if found.positions else "failed")
-            return
-        unseen = samples_of(job, plan, clips, found)
-        scored = best.candidate.scored
-        figures = {
-            **crossval.measure(unseen, head, scored.in_folds),
-            **cross_validated(scored.score, scored.low, scored.high, len(best.samples)),
-        }
-        about = {**about_samples(plan, best.samples), **setting.as_dict()}
-        note.note(**row_fields(figures, about))
-        of_all = None
-        if refits:
-            of_all = crossval.fit_on_all(best.samples.with_those_of(unseen), setting).state()
-        _write(job, best, run, head.state(), of_all, {**figures, "epoch": 0})
-
-
-def _write(
-    job: Job,
-    best: Tried,
-    run: Plan,
-    head: dict[str, torch.Tensor],
-    of_all: dict[str, torch.Tensor] | None,
-    figures: dict,
-) -> None:
-    record = RunRecord(best.candidate.plan, job.data)
-    model = build_model(model_config(for_testing(record)))
-    backbone = best.extractor.model.backbone.state_dict()
-    state = {f"backbone.{name}": tensor.cpu() for name, tensor in backbone.items()}
-    state |= {f"cls_head.{name}": tensor.cpu() for name, tensor in head.items()}
-    load_state(model, state, job.work_dir / PROBE)
-    meta = {
-        "metrics": figures,
-        "identity": RunRecord(run, job.data).identity,
-        ORIGIN: PROBE_ID,
-        # The probe's head may differ from the head in the run's plan.
-        RECORD_KEY: of_weights(record.to_json()),
-    }
-    content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}
-    if of_all is not None:
-        content[HEAD_OF_ALL] = {name: tensor.cpu() for name, tensor in of_all.items()}
-    write_checkpoint(job.work_dir / PROBE, content)

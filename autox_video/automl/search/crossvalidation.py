@@ -35,6 +35,7 @@ from autox_video.automl.search.side_run import (
     side_data,
     write_state,
 )
+from autox_video.automl.unseen_outputs import Unseen
 from autox_video.config.settings import AUTO
 from autox_video.core.console import say
 from autox_video.data.clip_table import ClipTable
@@ -162,6 +163,21 @@ class CrossValidation:
 
     def temperature(self) -> dict[str, float]:
         """Return the temperature and ECE of out-of-fold predictions, or {} without predictions."""
+        found = self._predictions()
+        return {} if found is None else found[1].figures(balanced=self.plan.class_balance)
+
+    def unseen(self, clips: ClipTable) -> Unseen | None:
+        """Return the outputs for the clips of a list by models that were not trained on them."""
+        found = self._predictions()
+        if found is None:
+            return None
+        column = {clip: number for number, clip in enumerate(found[0])}
+        rows = [n for n, path in enumerate(clips.paths) if (path, clips.segment(n)) in column]
+        columns = [column[clips.paths[n], clips.segment(n)] for n in rows]
+        return Unseen(np.array(rows, dtype=np.int64), found[1].logits[:, columns])
+
+    def _predictions(self) -> tuple[list[tuple], OutOfFold] | None:
+        """Return the clips with a prediction in each complete repeat, and the predictions."""
         logits_of: dict[tuple, list[np.ndarray]] = {}
         label_of: dict[tuple, int] = {}
         unlearnt: set[tuple] = set()
@@ -169,7 +185,7 @@ class CrossValidation:
         for fold in (fold for number in whole for fold in self.repeats[number]):
             saved = read_logits(fold.folder)
             if saved is None:
-                return {}
+                return None
             clips = read_list(fold.data.val_list)
             learnt = set(read_list(fold.data.train_list).labels)
             for position, logits, label in zip(*saved.values(), strict=True):
@@ -180,11 +196,11 @@ class CrossValidation:
                     unlearnt.add(clip)
         every = [clip for clip, logits in logits_of.items() if len(logits) == len(whole)]
         if not every:
-            return {}
+            return None
         logits = np.stack([logits_of[clip] for clip in every], axis=1)
         labels = np.array([label_of[clip] for clip in every])
         is_learnt = np.array([clip not in unlearnt for clip in every])
-        return OutOfFold(logits, labels, is_learnt).figures(balanced=self.plan.class_balance)
+        return every, OutOfFold(logits, labels, is_learnt)
 
     def _begin(self, folds: Sequence[Fold], left: TimeLeft) -> tuple[int, bool]:
         """Return the number of epochs per fold of a repeat, and whether all its folds have scores.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autox_video.backbones.weights.known_weights import known_file
 from autox_video.backbones.weights.layouts import NamedWeights, State, named_weights
+from autox_video.backbones.weights.tensor_file import OTHERS
 from autox_video.core.errors import CheckpointError
 
 _UNREADABLE = (
@@ -84,7 +85,8 @@ def _read_file(path: Path) -> Any:
         raise CheckpointError(f"{path}: there is no such weight file; check load_from.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            tensors = load_file(path)
+            return {name: t for name, t in tensors.items() if not name.startswith(OTHERS)}
         with torch.serialization.safe_globals([(_Inert, name) for name in _BOOKKEEPING]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, *_UNREADABLE) as error:

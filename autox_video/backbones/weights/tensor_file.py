@@ -11,6 +11,8 @@ from autox_video.core.errors import CheckpointError
 SUFFIX = ".safetensors"
 META = "meta"
 """Metadata key for the checkpoint's `meta` entry, stored as JSON."""
+OTHERS = "members."
+"""Prefix of the tensors of an ensemble's other models."""
 
 
 def is_tensor_file(path: str | Path) -> bool:

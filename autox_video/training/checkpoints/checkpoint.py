@@ -29,6 +29,7 @@ from autox_video.backbones.weights.tensor_file import (
 from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.core.files import atomic_write
 from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
+from autox_video.training.checkpoints.members import flattened, unflattened
 
 SCHEMA = 4
 RECORD_KEY, ORIGIN, PARAMS, ALL_CLIPS = "record", "origin", "params", "all_clips"
@@ -62,7 +63,7 @@ def write_checkpoint(path: Path, state: dict[str, Any], *, keep: str | None = No
         with open(temporary, "wb") as file:
             torch.save(content, file)
         if keep is not None and path.exists():
-            _rename_a_copy(path, path.with_name(keep))
+            keep_copy(path, path.with_name(keep))
 
 
 @contextmanager
@@ -74,8 +75,8 @@ def _writing(path: Path) -> Iterator[Path]:
             raise ResourceError(f"{path}: cannot be written ({_first_line(error)}).") from error
 
 
-def _rename_a_copy(path: Path, new: Path) -> None:
-    """Give a file a second name, replacing any existing file with that name."""
+def keep_copy(path: Path, new: Path) -> None:
+    """Give a file, which is about to be replaced, a second name; `new` is overwritten."""
     if new.is_dir():  # a folder that the user made cannot be replaced
         _move_aside(new)
     link = new.with_name(second_name(new.name))
@@ -93,7 +94,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, or not a checkpoint of autox-video.
     """
-    state = {"schema": SCHEMA, **read_tensor_file(path)} if is_tensor_file(path) else _load(path)
+    if is_tensor_file(path):
+        state = {"schema": SCHEMA, **unflattened(read_tensor_file(path))}
+    else:
+        state = _load(path)
     if not (
         isinstance(state, dict)
         and isinstance(state.get("state_dict"), Mapping)
@@ -201,8 +205,9 @@ def _read_resumable(path: Path) -> dict[str, Any]:
 def write_best(folder: Path, state: dict[str, Any]) -> None:
     """Replace best.pth and best.safetensors; raise ResourceError if they cannot be written."""
     write_checkpoint(folder / BEST, state)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in state["state_dict"].items()}
-    meta = {**state["meta"], "digest": digest(state)}
+    tensors, meta = flattened(state)
+    tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+    meta = {**meta, "digest": digest(state)}
     with _writing(folder / BEST_SAFE) as temporary:
         save_file(tensors, temporary, metadata={META: json.dumps(meta)})
 

@@ -11,7 +11,12 @@ from mmengine.config import Config
 
 from autox_video.automl import leaderboard
 from autox_video.automl.prepare import prepare
-from autox_video.automl.probing import attentive_probe, extract, feature_leaderboard
+from autox_video.automl.probing import (
+    attentive_probe,
+    extract,
+    feature_leaderboard,
+    kept_probes,
+)
 from autox_video.backbones.weights import known_weights
 from autox_video.backbones.weights.known_weights import KnownFile, find_pretrained
 from autox_video.config.load import settings_from_mapping
@@ -80,7 +85,7 @@ def test_a_probe_is_a_model_as_any_other(keys, capsys):
 def test_the_model_computes_what_the_probe_computed(keys, monkeypatch, pools, backbone):
     kept, keys = {}, {**keys, "backbone": backbone}
     monkeypatch.setattr(feature_leaderboard, "_job", with_pools(feature_leaderboard._job, pools))
-    monkeypatch.setattr(feature_leaderboard, "_keep", spy(feature_leaderboard._keep, kept))
+    monkeypatch.setattr(feature_leaderboard, "keep_probes", spy(kept_probes.keep_probes, kept))
     fit(settings_of(keys, flip=False))
     best, work = kept["best"], Path(keys["work_dir"])
     scored = best.candidate.scored
@@ -108,9 +113,9 @@ def with_pools(make, pools):
 
 
 def spy(keep, kept):
-    def kept_too(job, best, run, **options):
+    def kept_too(job, best, others, run, **options):
         kept.update(best=best)
-        keep(job, best, run, **options)
+        return keep(job, best, others, run, **options)
 
     return kept_too
 

@@ -108,7 +108,7 @@ def test_bad_steps_of_before_are_not_told_again(clips, tmp_path, monkeypatch, ca
     with monkeypatch.context() as patch:
         spoil(patch, {1})
         train(tiny_config(clips, tmp_path, epoch=1, evaluation=0))
-    assert "1 so far" in capsys.readouterr().err
+    assert "skipped so far: 1" in capsys.readouterr().err
     train(tiny_config(clips, tmp_path, epoch=2, evaluation=0))
     assert "not finite" not in capsys.readouterr().err
     spoil(monkeypatch, {1})

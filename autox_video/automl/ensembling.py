@@ -1,0 +1,313 @@
+"""Combine the probes and the trained weights of a run in an ensemble, if it scores better.
+
+The members and their shares are chosen on clips that no member was trained on: the validation
+clips, or, if these are few, the training clips with out-of-fold predictions. The score of the
+ensemble comes from shares that were chosen on other clips than those scored.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autox_video.automl.finishing import FINETUNE_ID, HEAD_OF_ALL, PROBE_ID, origin_of
+from autox_video.automl.greedy_selection import Labelled, choose_mixture, unseen_outputs
+from autox_video.automl.leaderboard import Row, find_row, put_row
+from autox_video.automl.unseen_outputs import Unseen, read_unseen
+from autox_video.core.console import complain, say, working_on
+from autox_video.core.errors import CheckpointError
+from autox_video.core.files import write_json
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.label_array import class_rows
+from autox_video.data.listing.written_list import read_list
+from autox_video.distributed.processes import local_device
+from autox_video.evaluation.predict import (
+    Loading,
+    for_testing,
+    load_model,
+    record_of,
+    single_view_outputs,
+)
+from autox_video.metrics.calibration import OutOfFold
+from autox_video.metrics.headline import MODELS, cross_validated, row_fields
+from autox_video.metrics.intervals import FEW_VALIDATION_CLIPS, score_text, wilson_interval
+from autox_video.metrics.mixture import Mixture
+from autox_video.metrics.selection_score import main_score, score_label
+from autox_video.planning.record import RunRecord
+from autox_video.run.work_dir import BEST, ENSEMBLE, PROBES, TRAINED
+from autox_video.tasks.task import TASKS
+from autox_video.training.checkpoints.checkpoint import (
+    ALL_CLIPS,
+    ORIGIN,
+    RECORD_KEY,
+    SCHEMA,
+    read_checkpoint,
+    read_meta,
+    write_best,
+)
+from autox_video.training.checkpoints.members import Member, joined
+from autox_video.training.config.build_config import model_config
+
+ENSEMBLE_ID = "ensemble"
+"""Id and kind of the leaderboard row for an ensemble."""
+MOST_CLIPS = 2000
+"""Largest number of clips on which members are chosen."""
+FEWEST_CLIPS = 20
+"""Smallest number of clips on which members are chosen."""
+MOST_AT_A_TIME = 16
+"""Largest number of clips for which outputs are computed at a time."""
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The members of an ensemble, and its metrics."""
+
+    files: tuple[str, ...]
+    """Files of the members in the work dir; the first member has the largest share."""
+    shares: tuple[float, ...]
+    temperatures: tuple[float, ...]
+    figures: Figures
+    """The metrics of the ensemble, as of the best weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ballot:
+    """Models that could be members, and their outputs on the clips of a list."""
+
+    files: list[str]
+    outputs: np.ndarray
+    """Outputs (M, R, n, K) of M models for n clips, in R repeats."""
+    clips: Labelled
+
+    def best(self) -> int:
+        """Return the index of the best single model."""
+        return max(range(len(self.files)), key=lambda n: self.clips.rank(self.outputs[n]))
+
+
+def member_files(work_dir: Path, identity: Mapping[str, Any]) -> list[str]:
+    """Return the files of the models that could be members, the trained weights first.
+
+    The result is empty if an ensemble has already been made.
+    """
+    origins = {file: _origin(work_dir / file, identity) for file in (BEST, TRAINED, *PROBES)}
+    if origins[BEST] == ENSEMBLE_ID:
+        return []
+    trained = [file for file in (BEST, TRAINED) if origins[file] not in (None, PROBE_ID)]
+    return trained[:1] + [file for file in PROBES if origins[file]]
+
+
+def choose_ensemble(
+    record: RunRecord,
+    work_dir: Path,
+    trained: Mapping[str, Unseen | None],
+    groups: np.ndarray,
+) -> Chosen | None:
+    """Return the best ensemble of a run's models; None if no ensemble is better than one model.
+
+    Args:
+        record: the record of the run.
+        work_dir: the work dir.
+        trained: outputs of the trained weights for the lists `train` and `val`; None if unknown.
+        groups: group of each training clip, followed by that of each validation clip.
+    """
+    files = member_files(work_dir, record.identity)
+    lists = {"train": read_list(record.data.train_list), "val": read_list(record.data.val_list)}
+    outputs = {name: _outputs(work_dir, files, trained, name) for name in lists}
+    few = len(lists["val"]) < FEW_VALIDATION_CLIPS and len(outputs["train"]) > 1
+    name = "train" if few else "val"
+    of_list = groups[: len(lists["train"])] if few else groups[len(lists["train"]) :]
+    ballot = _ballot(record, lists[name], outputs[name], of_list)
+    if ballot is None:
+        return None
+    found, single = unseen_outputs(ballot.outputs, ballot.clips), ballot.outputs[ballot.best()]
+    mixture = choose_mixture(ballot.outputs, ballot.clips)
+    order = [int(n) for n in np.argsort(-mixture.shares, kind="stable") if mixture.shares[n] > 0]
+    chosen = [ballot.files[n] for n in order]
+    is_better = ballot.clips.rank(found) > ballot.clips.rank(single)
+    if not is_better or len(order) < 2 or not all(file in outputs["val"] for file in chosen):
+        return None
+    parts = mixture.shares[order], mixture.temperatures[order]
+    figures = _validated(record, lists["val"], [outputs["val"][f] for f in chosen], parts)
+    if few and figures is not None:
+        figures = _cross_validated(record, figures, ballot.clips, found)
+    if figures is None:
+        return None
+    _say(ballot.clips, found, single, len(order), few=few)
+    return Chosen(tuple(chosen), *(tuple(map(float, part)) for part in parts), figures)
+
+
+def outputs_of_file(record: RunRecord, path: Path) -> Unseen:
+    """Return the outputs of trained weights for the centre views of the validation clips.
+
+    All processes must call this.
+    """
+    stored, plan, data = for_testing(record_of(path)), record.plan, record.data
+    config, device = model_config(stored), str(local_device(plan.device))
+    model = load_model(config, path, device)
+    clips = read_list(data.val_list)
+    loading = Loading(min(plan.batch_size, MOST_AT_A_TIME), plan.workers, device)
+    with working_on("Comparing ensembles"):
+        found = single_view_outputs(model, config, clips, data_root=data.data_root, loading=loading)
+    positions = np.array(sorted(found), dtype=np.int64)
+    return Unseen(positions, np.stack([found[n] for n in positions.tolist()])[None])
+
+
+def is_refit(work_dir: Path) -> bool:
+    """Return whether the best weights have also been trained on the validation clips."""
+    return ALL_CLIPS in read_meta(work_dir / BEST)
+
+
+def write_choice(work_dir: Path, chosen: Chosen | None) -> None:
+    """Write a choice to the work dir, so that it outlives an interruption."""
+    if chosen is None:
+        (work_dir / ENSEMBLE).unlink(missing_ok=True)
+    else:
+        write_json(work_dir / ENSEMBLE, asdict(chosen))
+
+
+def read_choice(work_dir: Path) -> Chosen | None:
+    """Return the choice in the work dir; None if there is none, or if it is damaged."""
+    try:
+        content = json.loads((work_dir / ENSEMBLE).read_bytes())
+        parts = (tuple(content[name]) for name in ("files", "shares", "temperatures"))
+        return Chosen(*parts, dict(content["figures"]))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def assemble(record: RunRecord, work_dir: Path, chosen: Chosen, *, all_clips: bool) -> Figures:
+    """Make the chosen ensemble the best weights, and return its metrics.
+
+    If `all_clips` is set, the heads of probes that were refit on training and validation clips are
+    used.
+
+    Raises:
+        CheckpointError: the file of a member is damaged.
+    """
+    members, refit = [], False
+    for file, *numbers in zip(chosen.files, chosen.shares, chosen.temperatures, strict=True):
+        state = read_checkpoint(work_dir / file)
+        weights, head = state["state_dict"], state.get(HEAD_OF_ALL) if all_clips else None
+        if head is not None:
+            weights = {**weights, **{f"cls_head.{name}": head[name] for name in head}}
+        refit |= head is not None or ALL_CLIPS in state["meta"]
+        members.append(Member(state["meta"][RECORD_KEY], weights, *numbers))
+    meta = {"metrics": chosen.figures, "identity": record.identity, ORIGIN: ENSEMBLE_ID}
+    meta |= {ALL_CLIPS: True} if refit else {}
+    rows = [find_row(work_dir, origin_of(work_dir / file)) for file in chosen.files]
+    write_best(work_dir, {"schema": SCHEMA, **joined(members, meta)})
+    _put_row(record, work_dir, chosen, [row for row in rows if row is not None])
+    return chosen.figures
+
+
+def _put_row(record: RunRecord, work_dir: Path, chosen: Chosen, rows: Sequence[Row]) -> None:
+    about = {"members": {row.id: share for row, share in zip(rows, chosen.shares, strict=False)}}
+    plan, fields = record.plan, row_fields(chosen.figures, about)
+    main = rows[0] if rows else Row(ENSEMBLE_ID, ENSEMBLE_ID, plan.backbone, 0, 0)
+    cost_sec = sum(row.cost_sec for row in rows)
+    sizes = main.backbone, main.frames, main.size
+    put_row(work_dir, Row(ENSEMBLE_ID, ENSEMBLE_ID, *sizes, cost_sec=cost_sec, **fields))
+
+
+def _origin(path: Path, identity: Mapping[str, Any]) -> str | None:
+    """Return where the weights of a run's file come from; None for the file of another run."""
+    if not path.is_file():
+        return None
+    try:
+        meta = read_meta(path)
+    except CheckpointError as error:
+        complain(f"{error} It is left out of the ensemble.")
+        return None
+    return meta.get(ORIGIN, FINETUNE_ID) if meta.get("identity") == identity else None
+
+
+def _outputs(
+    work_dir: Path, files: Sequence[str], trained: Mapping[str, Unseen | None], name: str
+) -> dict[str, Unseen]:
+    """Return the outputs of the models that are known for a list, by file."""
+    found = {}
+    for file in files:
+        is_probe = file in PROBES
+        one = read_unseen(read_checkpoint(work_dir / file), name) if is_probe else trained.get(name)
+        if one is not None:
+            found[file] = one
+    return found
+
+
+def _ballot(
+    record: RunRecord, clips: ClipTable, outputs: Mapping[str, Unseen], groups: np.ndarray
+) -> _Ballot | None:
+    """Return the models and their outputs on common clips; None if there are too few of either."""
+    if len(outputs) < 2:
+        return None
+    common = _common(list(outputs.values()))
+    if len(common) > MOST_CLIPS:
+        common = np.sort(np.random.default_rng(0).permutation(common)[:MOST_CLIPS])
+    if len(common) < FEWEST_CLIPS:
+        return None
+    repeats = min(len(one.outputs) for one in outputs.values())
+    each = np.stack([one.of(common)[:repeats] for one in outputs.values()])
+    return _Ballot(list(outputs), each, _labelled(record, clips, common, groups))
+
+
+def _common(outputs: Sequence[Unseen]) -> np.ndarray:
+    """Return the clips with outputs of all models, in increasing order."""
+    return np.array(sorted(set.intersection(*(set(one.positions.tolist()) for one in outputs))))
+
+
+def _labelled(
+    record: RunRecord, clips: ClipTable, rows: np.ndarray, groups: np.ndarray | None = None
+) -> Labelled:
+    targets = class_rows([clips.labels[n] for n in rows], len(record.data.classes))
+    groups = np.arange(len(rows)) if groups is None else groups[rows]
+    return Labelled(targets, groups, TASKS[record.data.task], record.plan.class_balance)
+
+
+def _validated(
+    record: RunRecord,
+    clips: ClipTable,
+    outputs: Sequence[Unseen],
+    parts: tuple[np.ndarray, np.ndarray],
+) -> Figures | None:
+    """Return the metrics on the validation clips of a mixture of models."""
+    common, task = _common(outputs), TASKS[record.data.task]
+    if not len(common):
+        return None
+    shares, temperatures = parts
+    each = np.stack([one.of(common)[:1] for one in outputs])
+    mean = Mixture(temperatures, shares, task).outputs(each)[0]
+    labels = _labelled(record, clips, common).labels
+    figures = task.evaluate(mean, labels, balanced=record.plan.class_balance)
+    return {**figures, "clips": len(common), "epoch": 0, MODELS: len(outputs)}
+
+
+def _cross_validated(
+    record: RunRecord, figures: Figures, clips: Labelled, found: np.ndarray
+) -> Figures:
+    """Return the metrics with the cross-validated score and the temperature added."""
+    about, score = clips.figures(found), clips.score(found)
+    count = about.get("effective_clips", about["clips"])
+    low, high = None, None
+    if clips.task.counts_right_clips:
+        low, high = wilson_interval(score * count, count)
+    figures = {**figures, **cross_validated(score, low, high, len(clips.targets))}
+    if not clips.task.calibrates:
+        return figures
+    learnt = clips.targets[:, clips.targets.sum(0) > 1].any(1)
+    in_folds = OutOfFold(found, clips.labels, learnt)
+    return {**figures, **in_folds.figures(balanced=record.plan.class_balance)}
+
+
+def _say(clips: Labelled, found: np.ndarray, single: np.ndarray, count: int, *, few: bool) -> None:
+    label = score_label(main_score(clips.figures(found)))
+    scores = [score_text(clips.score(each), len(clips.targets)) for each in (found, single)]
+    where = "in cross-validation" if few else "on the validation clips"
+    say(
+        f"An ensemble of {count} models is better than the best of them ({label} {scores[0]} vs. "
+        f"{scores[1]} {where}), so it is kept."
+    )

@@ -1,0 +1,110 @@
+"""Choose the members of an ensemble and their shares by greedy selection.
+
+Starting from no models, the model that lowers the loss of the average prediction the most is added
+in each round, and may be added again (Caruana et al., "Ensemble selection from libraries of
+models", ICML 2004, section 2.1). The share of a model is how often it was added.
+
+Shape letters: M models, R repeats, n clips, K classes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autox_video.metrics.calibration import balancing_weights, likeliest_temperature
+from autox_video.metrics.mixture import Mixture, softened_outputs
+from autox_video.metrics.selection_score import main_score, selection_score
+from autox_video.tasks.task import Task
+
+ROUNDS = 20
+"""Number of rounds; a share is a multiple of 1 / ROUNDS."""
+FOLDS = 5
+"""Number of folds for scoring an ensemble with shares chosen on other clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Clips with their labels, and how models are scored on them."""
+
+    targets: np.ndarray
+    """Targets (n, K) float32, each 0 or 1."""
+    groups: np.ndarray
+    """Group of each clip (n,); a group is never split across folds."""
+    task: Task
+    balanced: bool = False
+    """Whether all classes count equally in the score."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels as `Task.figures` expects them."""
+        return self.task.labels_of(self.targets)
+
+    def figures(self, outputs: np.ndarray) -> dict[str, float]:
+        """Return the metrics of outputs (R, n, K), averaged over the repeats."""
+        each = [
+            self.task.figures(self.task.probabilities(one), self.labels, balanced=self.balanced)
+            for one in outputs
+        ]
+        means = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
+        return {**means, "clips": len(self.targets)}
+
+    def rank(self, outputs: np.ndarray) -> float:
+        """Return the selection score of outputs (R, n, K)."""
+        return selection_score(self.figures(outputs))
+
+    def score(self, outputs: np.ndarray) -> float:
+        """Return the main score of outputs (R, n, K)."""
+        figures = self.figures(outputs)
+        return figures[main_score(figures)]
+
+    def select(self, rows: np.ndarray) -> "Labelled":
+        """Return the clips in `rows`."""
+        return Labelled(self.targets[rows], self.groups[rows], self.task, self.balanced)
+
+
+def choose_mixture(outputs: np.ndarray, clips: Labelled) -> Mixture:
+    """Return the mixture of models with the lowest loss found by greedy selection.
+
+    Args:
+        outputs: (M, R, n, K) outputs of models that were not trained on the clips.
+        clips: the clips.
+    """
+    temperatures = np.array([_temperature(one, clips) for one in outputs])
+    softened = softened_outputs(outputs, temperatures, clips.task)
+    counts = np.zeros(len(outputs))
+    for _ in range(ROUNDS):
+        losses = [_loss(softened, counts + one, clips) for one in np.eye(len(outputs))]
+        counts[int(np.argmin(losses))] += 1
+    return Mixture(temperatures, counts / ROUNDS, clips.task)
+
+
+def unseen_outputs(outputs: np.ndarray, clips: Labelled) -> np.ndarray:
+    """Return outputs (R, n, K) of ensembles, with mixtures chosen on the other folds' clips.
+
+    The arguments are the same as for `choose_mixture`.
+    """
+    _, of_group = np.unique(clips.groups, return_inverse=True)
+    order = np.random.default_rng(0).permutation(of_group.max() + 1)
+    fold_of = order[of_group] % FOLDS
+    found = np.empty(outputs.shape[1:])
+    for fold in np.unique(fold_of):
+        out = np.flatnonzero(fold_of == fold)
+        rest = np.flatnonzero(fold_of != fold)
+        rest = rest if len(rest) else out
+        mixture = choose_mixture(outputs[:, :, rest], clips.select(rest))
+        found[:, out] = mixture.outputs(outputs[:, :, out])
+    return found
+
+
+def _temperature(outputs: np.ndarray, clips: Labelled) -> float:
+    """Return the temperature at which outputs (R, n, K) are most likely; 1 without calibration."""
+    if not clips.task.calibrates:
+        return 1.0
+    weights = balancing_weights(clips.labels) if clips.balanced else None
+    return likeliest_temperature(outputs, clips.labels, weights)
+
+
+def _loss(softened: np.ndarray, shares: np.ndarray, clips: Labelled) -> float:
+    """Return the loss of the mean of outputs (M, R, n, K)."""
+    kept = np.flatnonzero(shares)
+    return clips.figures(clips.task.mean_output(softened[kept], shares[kept]))["loss"]

@@ -1,0 +1,113 @@
+"""Ensembles in a weight file.
+
+The file of an ensemble is the checkpoint of its main model, with an additional entry `members` for
+the other models. Code that knows nothing of ensembles therefore finds the main model in the file.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from autox_video.backbones.weights.tensor_file import OTHERS
+from autox_video.core.errors import CheckpointError
+
+MEMBERS, SHARE, TEMPERATURE = "members", "share", "temperature"
+"""The entry for the other members; keys of a member besides its record and its weights."""
+RECORD, WEIGHTS = "record", "state_dict"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A model of an ensemble."""
+
+    record: Mapping[str, Any]
+    """The run record of the model, as returned by `planning.record.of_weights`."""
+    state: Mapping[str, Tensor]
+    """The weights of the model."""
+    share: float = 1.0
+    """Share of the model in the mean of all outputs."""
+    temperature: float = 1.0
+    """Temperature by which the outputs of the model are divided before averaging."""
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The share and the temperature."""
+        return {SHARE: self.share, TEMPERATURE: self.temperature}
+
+
+def joined(members: Sequence[Member], meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a checkpoint for an ensemble; the first member is the main model."""
+    main, *others = members
+    return {
+        WEIGHTS: dict(main.state),
+        "meta": {**meta, RECORD: main.record, MEMBERS: main.numbers},
+        MEMBERS: [
+            {RECORD: dict(one.record), WEIGHTS: dict(one.state), **one.numbers} for one in others
+        ],
+    }
+
+
+def members_of(state: Mapping[str, Any], source: str) -> list[Member]:
+    """Return the models in the content of a checkpoint, starting with the main model.
+
+    A checkpoint that is not of an ensemble has a single member.
+
+    Args:
+        state: the content of the checkpoint.
+        source: name of the file, for messages.
+
+    Raises:
+        CheckpointError: an entry of the ensemble is missing or invalid.
+    """
+    meta = state["meta"]
+    try:
+        about = meta.get(MEMBERS) or Member({}, {}).numbers
+        entries = [
+            {RECORD: meta.get(RECORD, {}), WEIGHTS: state[WEIGHTS], **about},
+            *state.get(MEMBERS, ()),
+        ]
+        return [
+            Member(one[RECORD], one[WEIGHTS], float(one[SHARE]), float(one[TEMPERATURE]))
+            for one in entries
+        ]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(
+            f"{source}: the entries of the ensemble are invalid ({error}). Train again, or use an "
+            "intact copy."
+        ) from error
+
+
+# ---- in safetensors files, which hold a flat set of tensors ----
+
+
+def flattened(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return all tensors of a checkpoint under distinct names, and its `meta` with the rest."""
+    tensors, meta = dict(state[WEIGHTS]), dict(state["meta"])
+    if MEMBERS not in state:
+        return tensors, meta
+    entries = [{k: v for k, v in one.items() if k != WEIGHTS} for one in state[MEMBERS]]
+    for number, one in enumerate(state[MEMBERS]):
+        tensors |= {f"{_prefix(number)}{name}": tensor for name, tensor in one[WEIGHTS].items()}
+    return tensors, {**meta, MEMBERS: {**meta[MEMBERS], MEMBERS: entries}}
+
+
+def unflattened(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the checkpoint whose tensors and `meta` were returned by `flattened`."""
+    tensors, meta = dict(state[WEIGHTS]), dict(state["meta"])
+    about = meta.get(MEMBERS)
+    if not isinstance(about, Mapping) or not isinstance(about.get(MEMBERS), list):
+        return dict(state)
+    numbers = {key: value for key, value in about.items() if key != MEMBERS}
+    members = []
+    for number, entry in enumerate(about[MEMBERS]):
+        prefix = _prefix(number)
+        own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        tensors = {n: t for n, t in tensors.items() if not n.startswith(prefix)}
+        members.append({**entry, WEIGHTS: own})
+    return {WEIGHTS: tensors, "meta": {**meta, MEMBERS: numbers}, MEMBERS: members}
+
+
+def _prefix(number: int) -> str:
+    return f"{OTHERS}{number}."
