@@ -113,7 +113,7 @@ def test_bad_steps_of_before_are_not_told_again(clips, tmp_path, monkeypatch, ca
     assert "not finite" not in capsys.readouterr().err
     spoil(monkeypatch, {1})
     train(tiny_config(clips, tmp_path, epoch=3, evaluation=0))
-    assert "2 so far" in capsys.readouterr().err
+    assert "skipped so far: 2" in capsys.readouterr().err
 
 
 def test_after_three_times_it_stops_with_a_sentence(clips, tmp_path, monkeypatch):
