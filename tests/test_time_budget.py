@@ -98,7 +98,7 @@ def test_a_run_ends_in_time_with_its_best_weights_tested(folder, run):
     assert json.loads((folder / "r.json").read_text())["checkpoint"].endswith("best.pth")
     assert events(work, "train")[-1]["lr"] == pytest.approx(0.0, abs=2e-5)
     again, _ = run(f"time_budget={BUDGET_SEC:g}s")
-    assert "earlier starts used " in again and " of 9 s." in again
+    assert "earlier starts of this run used " in again and " of 9 s." in again
     assert "tested already" in again
 
 

@@ -277,7 +277,7 @@ def _report_unreadable(listing: Listing, work_dir: Path, *, strict: bool) -> Non
     title = f"{counted(len(rows), 'clip')} cannot be read"
     table(title, ("clip", "reason"), rows[:NAMED_AT_MOST], detail=True)
     what = "strict: true refuses them" if strict else "skipped"
-    where = "autox-video check lists all"
+    where = "`autox-video check` lists them all"
     if not is_for_plan(work_dir):
         text = io.StringIO()
         csv.writer(text).writerows([("path", "reason"), *rows])

@@ -168,7 +168,7 @@ class _Planner:
         if self.budget_sec is None:
             return plan, self.stored.prediction
         say(
-            f"time_budget: earlier starts used {duration(self.clock.before_sec)} of "
+            f"time_budget: earlier starts of this run used {duration(self.clock.before_sec)} of "
             f"{duration(self.budget_sec)}."
         )
         prediction = self._known_prediction(plan)
@@ -282,7 +282,7 @@ class _Planner:
         tried = " ".join(map(str, conditions))
         parts = read_accumulation(self.work_dir, tried)
         if parts is None:
-            with working_on("Trying which batch fits on the GPU"):
+            with working_on("Measuring how many clips fit on the GPU at a time"):
                 parts = parts_that_fit(self._config(plan), clips)
             write_accumulation(self.work_dir, parts, tried)
         why = f"tried: {math.ceil(clips / parts)} clips at a time fit on this GPU"

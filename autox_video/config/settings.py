@@ -67,8 +67,8 @@ class Settings(BaseModel):
     )
     work_dir: str = _key(
         text("a folder on this machine", LOCAL),
-        "Folder for everything a run writes. Running the same command again resumes it. auto: "
-        "work_dirs/NAME, with the name of data_root.",
+        "Folder for everything a run writes. Running the same command again resumes the run. "
+        "auto: work_dirs/NAME, where NAME is the last part of data_root.",
         basic=True,
     )
     mode: Literal["auto", "train", "probe"] = _key(
@@ -105,14 +105,14 @@ class Settings(BaseModel):
     )
     backbone: str = _key(
         text(BACKBONES),
-        "Model: fixed descriptors, a small CNN or a Video Swin. auto: depends on the "
-        "weights and the clips.",
+        "Model: fixed descriptors, a small CNN, a Video Swin or a model from another library. "
+        "auto: depends on the weights and the clips.",
         basic=True,
     )
     load_from: str = _key(
         text("a file, the name of known weights, an address such as https://host/net.pth, none"),
-        "Pretrained weights. none: train from scratch. auto: the best known ones that are on this "
-        "machine or can be fetched (`autox-video weights` lists them).",
+        "Pretrained weights. none: train from scratch. auto: the best known weights that are "
+        "on this machine or can be fetched (`autox-video weights` lists them).",
         basic=True,
     )
 
@@ -169,7 +169,7 @@ class Settings(BaseModel):
     flip: bool | Auto = _key(
         FLAG,
         "Flip half of the training clips horizontally. auto: unless class names mention a "
-        "direction or probes do clearly better without.",
+        "direction or probes score clearly better without flips.",
     )
     augment: Literal["auto", "light", "recolour", "medium", "strong"] = _key(
         choice("light", "recolour", "medium", "strong"),
@@ -184,14 +184,15 @@ class Settings(BaseModel):
 
     download: Literal["auto", "never"] = _key(
         choice("never"),
-        "Whether pretrained weights may be fetched. auto: if there is a network, with a message.",
+        "Whether pretrained weights may be fetched. auto: yes, if there is a network; a message "
+        "names them.",
     )
     noncommercial: bool = _key(
-        FLAG, "Use weights whose licence excludes commercial use too.", False
+        FLAG, "Also use weights whose licence excludes commercial use.", False
     )
     freeze: int | Literal["auto", "all"] = _key(
         whole(0, 100, or_word="all"),
-        "First stages of the backbone that are not trained; needs pretrained weights. auto: 0.",
+        "Number of first backbone stages that are not trained; needs pretrained weights. auto: 0.",
     )
     lr: float | Auto = _key(
         number("a number > 0 (at most 1000)", lambda x: 0 < x <= 1000),
@@ -249,12 +250,12 @@ class Settings(BaseModel):
     )
     storage: str = _key(
         text("an address as Optuna takes, such as postgresql+psycopg://user:password@host/name"),
-        "Database of the search; machines that use the same one search together. auto: "
+        "Database of the search; machines that use the same database search together. auto: "
         "WORK_DIR/search.db.",
     )
     from_plan: str = _key(
         text("a record.json, a work dir", LOCAL),
-        "Repeat the choices of an earlier run; other keys take precedence. auto: of none.",
+        "Repeat the choices of an earlier run; other keys take precedence. auto: repeat none.",
     )
     seed: int | Auto = _key(whole(0, 2**32 - 1), "Random seed. auto: 0.")
 
@@ -269,8 +270,8 @@ class Settings(BaseModel):
     )
     strategy: Literal["ddp", "fsdp"] = _key(
         choice("ddp", "fsdp"),
-        "How processes share the model. ddp: each has all of it; fsdp: each has a part, for models "
-        "that do not fit.",
+        "How processes share the model. ddp: each holds the whole model; fsdp: each holds a part, "
+        "for models that do not fit on one GPU.",
         "ddp",
     )
     workers: int | Auto = _key(
@@ -280,7 +281,7 @@ class Settings(BaseModel):
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = _key(
         choice("float32", "bfloat16", "float16"),
-        "Precision (dtype) of the backbone. auto: the fastest safe one on this device.",
+        "Precision (dtype) of the backbone. auto: the fastest safe precision on this device.",
     )
     compile: bool | Auto = _key(
         FLAG,
@@ -292,7 +293,8 @@ class Settings(BaseModel):
     )
     deterministic: bool = _key(FLAG, "Bitwise reproducible on a GPU, but slower.", False)
     decoder: str = _key(
-        text(DECODERS), "Video decoder. auto: pyav. The others skip clips that they decode wrongly."
+        text(DECODERS),
+        "Video decoder. auto: pyav. The other decoders skip clips that they would decode wrongly.",
     )
 
     verbose: bool | Auto = _key(
@@ -308,7 +310,7 @@ class Settings(BaseModel):
         10,
     )
     custom_imports: tuple[str, ...] = _key(
-        MODULES, "Your own modules to import first, for backbones, tasks and more.", ()
+        MODULES, "Your own modules, imported first, that add backbones, tasks and more.", ()
     )
 
     @property

@@ -120,7 +120,7 @@ def test_a_run_goes_on_with_its_prediction_and_another_budget_changes_it(keys, c
     again = planned(keys, resuming=True, before_sec=12.0, time_budget="30s", epoch=150)
     assert again.plan.epochs == first.plan.epochs
     assert again.prediction.to_json() == pytest.approx(figures, abs=1e-3)
-    assert "earlier starts used 12 s of 30 s" in capsys.readouterr().out
+    assert "earlier starts of this run used 12 s of 30 s" in capsys.readouterr().out
     more = planned(keys, resuming=True, before_sec=12.0, time_budget="10h", epoch=150)
     assert more.plan.epochs == 150
     none = planned(keys, resuming=True)

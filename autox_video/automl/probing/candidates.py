@@ -267,7 +267,7 @@ def extract(
     Raises:
         ResourceError: there is not enough memory to process one clip.
     """
-    with progress(f"Features of {extractor.config.experiment_name}", len(clips)) as show:
+    with progress(f"Extracting features: {extractor.config.experiment_name}", len(clips)) as show:
         return extractor.extract(
             clips,
             job.data.data_root,

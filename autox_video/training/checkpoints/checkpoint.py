@@ -247,7 +247,9 @@ def refuse_other_model(path: Path, saved: dict, wanted: dict) -> None:
     """Raise CheckpointError, listing the differences, if a checkpoint belongs to another run."""
     differing = [k for k in wanted if k in saved and saved[k] != wanted[k]]
     if differing:
-        difference = "; ".join(f"{k}: {saved[k]} there, {wanted[k]} now" for k in differing)
+        difference = "; ".join(
+            f"{k}: {saved[k]} in the checkpoint, {wanted[k]} now" for k in differing
+        )
         raise CheckpointError(
             f"{path}: belongs to a different run ({difference}). Use another work_dir, or --fresh, "
             "which moves the old run aside."

@@ -120,7 +120,7 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path, monkeypatch):
 def test_another_run_is_refused_with_the_difference(tmp_path):
     saved = {"backbone": "swin_tiny", "num_classes": 3}
     refuse_other_model(tmp_path, saved, dict(saved))
-    with pytest.raises(CheckpointError, match="num_classes: 3 there, 5 now"):
+    with pytest.raises(CheckpointError, match="num_classes: 3 in the checkpoint, 5 now"):
         refuse_other_model(tmp_path, saved, {"backbone": "swin_tiny", "num_classes": 5})
 
 
