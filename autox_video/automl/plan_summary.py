@@ -56,6 +56,9 @@ def _model_text(plan: Plan) -> str:
     elif plan.pretrained is not None:
         weights = f"weights {Path(plan.pretrained).name}"
     head = "; only the head is trained" if plan.mode == "probe" else ""
+    if plan.lora:
+        count = f"{spec.adapter_millions(plan.lora):.2g} M parameters"
+        head = f"; LoRA adapters of rank {plan.lora} ({count}) and the head are trained"
     return f"{plan.backbone}{size}, {weights}{head}"
 
 

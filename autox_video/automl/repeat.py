@@ -86,7 +86,9 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
     plan = _read(Path(path)).plan
     left_out = {*_AS_KEYS, *_OF_DATA, *_OF_MACHINE, *_FOLLOWING, "time_budget_sec"}
     left_out -= {name for name in ("warmup_epochs", "patience") if plan.is_given(name)}
-    left_out |= set() if basis.weights else {"freeze"}
+    left_out |= set() if basis.weights else {"freeze", "lora"}
+    if basis.settings.backbone != plan.backbone:  # it may have no layers for adapters
+        left_out.add("lora")
     if any(basis.asked(key) is not None for key in END_KEYS):
         left_out.add("finish_loss")
     notes, unfit = _what_does_not_fit(plan, basis)

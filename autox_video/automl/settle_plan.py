@@ -277,7 +277,7 @@ class _Planner:
         conditions = (
             *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
             *(clips, plan.backbone, plan.clip_len, plan.resolution, plan.num_classes, plan.freeze),
-            *(plan.precision, plan.gradient_checkpointing, plan.compile),
+            *(plan.lora, plan.precision, plan.gradient_checkpointing, plan.compile),
         )
         tried = " ".join(map(str, conditions))
         parts = read_accumulation(self.work_dir, tried)

@@ -40,6 +40,9 @@ class BackboneSpec:
     """Number of frames sampled per second of video."""
     stages: int = 0
     """Number of stages that can be frozen; 0 if the backbone cannot be frozen."""
+    linears: Mapping[str, int] = field(default_factory=dict)
+    """Linear layers that can have LoRA adapters: from their names, with * for each number, to the
+    sum of their input and output features; empty if the backbone cannot have adapters."""
     window_size: Size | None = None
     """Published attention window size; None if the size cannot be changed."""
     learns: bool = True
@@ -60,7 +63,7 @@ class BackboneSpec:
     """Standard deviation of the red, green and blue pixel values for normalisation."""
     is_library: bool = False
     """Whether the class is a `LibraryBackbone`, whose constructor also takes `frames` and `side`
-    (the size of the input) and `norm_eval`."""
+    (the size of the input), `norm_eval` and `lora`."""
     frames: int | None = None
     """Published number of frames per clip; None if the backbone accepts any number of frames."""
     span_sec: float | None = None
@@ -70,3 +73,7 @@ class BackboneSpec:
     published: Mapping[str, Any] = field(default_factory=dict)
     """Description of a model on the library's hub, as plain values. Run records contain the
     description, so that the model can be rebuilt without access to the hub."""
+
+    def adapter_millions(self, rank: int) -> float:
+        """Return the number of parameters of LoRA adapters of this rank, in millions."""
+        return rank * sum(self.linears.values()) / 1e6

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autox_video.config.choices import BACKBONES
-from autox_video.config.value_types import AUTO
+from autox_video.config.value_types import AUTO, OFF
 
 
 def learns(backbone: str) -> bool:
@@ -33,10 +33,22 @@ def impossible_combinations(values: Mapping[str, Any]) -> Iterator[tuple[tuple[s
     if values["freeze"] not in (AUTO, 0) and values["load_from"] == "none":
         what = "random weights would stay random; leave `freeze` at auto, or give weights"
         yield ("freeze", "load_from"), f"needs pretrained weights: {what}."
+    if values["lora"] not in (AUTO, OFF):
+        yield from _impossible_with_lora(values)
     warmup, epochs = values["warmup_epochs"], values["epoch"]
     if AUTO not in (warmup, epochs) and warmup >= epochs:
         keys = ("warmup_epochs", "epoch")
         yield keys, f"must be less than `epoch`, which is {epochs}."
+
+
+def _impossible_with_lora(
+    values: Mapping[str, Any],
+) -> Iterator[tuple[tuple[str, str], str]]:
+    if values["load_from"] == "none":
+        what = "adapters change random weights too little; set `lora: off`, or give weights"
+        yield ("lora", "load_from"), f"needs pretrained weights: {what}."
+    if values["freeze"] == "all":
+        yield ("lora", "freeze"), "adapts a backbone that `freeze: all` keeps fixed; set one of them."
 
 
 def _impossible_paths(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:

@@ -35,6 +35,7 @@ _CALLED_ELSEWHERE = {
     "label_smoothing": "label_smooth_eps smoothing",
     "layer_decay": "llrd",
     "load_from": "checkpoint pretrained weights",
+    "lora": "lora_r lora_rank peft",
     "lr": "learning_rate",
     "num_class": "num_classes",
     "resolution": "image_size img_size imgsz input_size size",

@@ -194,6 +194,11 @@ class Settings(BaseModel):
         whole(0, 100, or_word="all"),
         "Number of first backbone stages that are not trained; needs pretrained weights. auto: 0.",
     )
+    lora: int | Literal["auto", "off"] = _key(
+        whole(1, 1024, or_word="off"),
+        "Rank of LoRA adapters, which are trained in place of the pretrained weights of a library's "
+        "backbone. auto: off, unless over 100 M parameters would not fit in memory; then 16.",
+    )
     lr: float | Auto = _key(
         number("a number > 0 (at most 1000)", lambda x: 0 < x <= 1000),
         "Learning rate of the head, for the total batch. auto: depends on the model and the "

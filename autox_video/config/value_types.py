@@ -109,6 +109,8 @@ def whole(low: int, high: int, *, multiple_of: int = 1, or_word: str | None = No
     words = f"{what} from {low} to {high}"
 
     def read(value: Any) -> int | str:
+        if or_word == OFF and read_switch(value) is False:
+            return OFF
         if or_word and isinstance(value, str) and value.strip().lower() == or_word:
             return or_word
         value = _number_of(value)

@@ -2,6 +2,9 @@
 
 import math
 
+from autox_video.backbones.spec import BackboneSpec
+from autox_video.config.value_types import OFF
+from autox_video.core.errors import ConfigError
 from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
 from autox_video.planning.draft import Draft
 
@@ -13,8 +16,9 @@ COMPILING_SEC = 90.0  # estimated time of compiling a model
 SAVED_BY_COMPILING = 0.3  # share of a step's time, estimated; timm's Swin saves 40% on a GPU
 GPU_FLOPS = 100e12  # training speed of an H100-class GPU, at 15 to 25% of its published peak
 MOST_AVERAGED = 3  # largest number of weights in the model soup
-# A parameter takes 16 bytes in a checkpoint (with moments and EMA), and 4 bytes in other weights.
-BYTES_ON_DISK = 3 * 16 + 3 * 4 + MOST_AVERAGED * 4
+CHECKPOINTS, WEIGHT_FILES = 3, 3 + MOST_AVERAGED  # on disk at the same time
+LORA_MILLIONS = 100  # a smaller backbone is trained as a whole
+LORA_RANK = 16  # as in peft's examples for images
 LARGEST_BATCH = 64
 LARGEST_SCRATCH_BATCH = 16  # for a small model, many steps matter more than exact gradients
 FEWEST_STEPS_PER_EPOCH = 8
@@ -33,9 +37,51 @@ def precision(draft: Draft) -> Choice:
     return by_rule("float32", f"the fastest safe precision on {name}")
 
 
+def lora(draft: Draft) -> Choice:
+    """Choose the rank of the LoRA adapters; 0 to train the backbone's own weights.
+
+    Raises:
+        ConfigError: the backbone cannot have adapters, or there is nothing to adapt.
+    """
+    asked, spec = draft.asked("lora"), draft.spec
+    if draft.mode == "probe":
+        return by_rule(0, "only a head is fitted")
+    if asked == OFF:
+        return by_user(0)
+    impossible = _why_no_adapters(draft)
+    if asked is not None:
+        if impossible:
+            raise ConfigError(f"lora: {asked} {impossible}")
+        return by_user(asked)
+    millions = spec.parameters_millions
+    if impossible or millions <= LORA_MILLIONS:
+        return by_rule(0, "the backbone's own weights are trained")
+    may_checkpoint = draft.asked("gradient_checkpointing") is not False
+    if _clips_that_fit(draft, checkpointing=may_checkpoint, rank=0) >= 1:
+        return by_rule(0, f"the memory is enough to train all {millions:.0f} M parameters")
+    needed, memory = _model_gib(spec, rank=0), MEMORY_SHARE * _memory_gib(draft)
+    why = f"to train {millions:.0f} M parameters takes {needed:.1f} GiB and more for a clip"
+    even = ", even with gradient checkpointing" if may_checkpoint else ""
+    return by_rule(LORA_RANK, f"{why}{even}, but {memory:.1f} GiB can be used")
+
+
+def _why_no_adapters(draft: Draft) -> str:
+    """Return why the backbone cannot have LoRA adapters, for messages; "" if it can."""
+    spec = draft.spec
+    if not spec.linears:
+        what = "blocks with linear layers, as a transformer of a library has"
+        why = f"needs a backbone with {what}; {draft.backbone} cannot have adapters."
+        return f"{why} Set lora: off, or another backbone."
+    if draft.scratch:
+        return "needs pretrained weights, and none were found. Set `load_from`, or lora: off."
+    if draft.freeze == spec.stages:
+        return f"adapts nothing, since freeze: {draft.freeze} fixes all stages. Set one of them."
+    return ""
+
+
 def gradient_checkpointing(draft: Draft) -> Choice:
     """Choose whether to recompute activations in the backward pass to save memory."""
-    fit = _clips_that_fit(draft, checkpointing=False)
+    fit = _clips_that_fit(draft, checkpointing=False, rank=draft.lora)
     if fit < FEWEST_CLIPS_KEPT:
         clips = max(int(fit), 0)
         return by_rule(True, f"without checkpointing, only {clips} clips fit in memory")
@@ -58,22 +104,43 @@ def batch_size(draft: Draft) -> Choice:
 
 def accumulation(draft: Draft) -> Choice:
     """Choose a number of gradient accumulation parts for which a step fits in memory."""
-    fit = int(_clips_that_fit(draft, checkpointing=draft.gradient_checkpointing))
+    checkpointing = draft.gradient_checkpointing
+    fit = int(_clips_that_fit(draft, checkpointing=checkpointing, rank=draft.lora))
     clips = math.ceil(draft.batch_size / draft.processes)
     parts = min(clips, math.ceil(clips / max(1, fit)))
     return by_rule(parts, f"about {max(fit, 0)} clips fit in memory at once")
 
 
-def _clips_that_fit(draft: Draft, *, checkpointing: bool) -> float:
-    """Return how many clips fit in the memory of a training process, besides the model."""
-    hardware, spec = draft.hardware, draft.spec
-    # Weights, gradients and AdamW's two moments: 16 bytes per parameter.
-    fixed_gib = spec.parameters_millions * 16e6 / 1024**3
-    memory_gib = hardware.gpu_memory_gib or hardware.memory_gib / hardware.local_processes
-    cost_gib = spec.gib_per_clip * _size(draft)
+def _clips_that_fit(draft: Draft, *, checkpointing: bool, rank: int) -> float:
+    """Return how many clips fit in the memory of a training process, besides the model.
+
+    Args:
+        draft: the unfinished plan.
+        checkpointing: whether activations are recomputed.
+        rank: rank of the LoRA adapters; 0 for none.
+    """
+    cost_gib = draft.spec.gib_per_clip * _size(draft)
     cost_gib *= 1.0 if draft.precision == "float32" else HALF_TYPE_SHARE
     cost_gib *= CHECKPOINTING_SHARE if checkpointing else 1.0
-    return (memory_gib * MEMORY_SHARE - fixed_gib) / cost_gib
+    return (_memory_gib(draft) * MEMORY_SHARE - _model_gib(draft.spec, rank)) / cost_gib
+
+
+def _memory_gib(draft: Draft) -> float:
+    """Return the memory of a training process in GiB."""
+    hardware = draft.hardware
+    return hardware.gpu_memory_gib or hardware.memory_gib / hardware.local_processes
+
+
+def _model_gib(spec: BackboneSpec, rank: int) -> float:
+    """Return the memory in GiB for weights, gradients and AdamW's two moments."""
+    every, trained = _parameters_millions(spec, rank)
+    return (4e6 * every + 12e6 * trained) / 2**30
+
+
+def _parameters_millions(spec: BackboneSpec, rank: int) -> tuple[float, float]:
+    """Return the numbers of all parameters and of trained parameters, in millions."""
+    adapters, every = spec.adapter_millions(rank), spec.parameters_millions
+    return every + adapters, adapters if rank else every
 
 
 def _size(draft: Draft) -> float:
@@ -121,7 +188,9 @@ def workers(draft: Draft) -> Choice:
 
 def disk_gib(draft: Draft) -> Choice:
     """Estimate the peak disk usage of a run's checkpoints, in GiB."""
-    size_gib = draft.spec.parameters_millions * 1e6 * BYTES_ON_DISK / 2**30
+    every, trained = _parameters_millions(draft.spec, draft.lora)
+    # A checkpoint also contains the moments and the EMA of the trained parameters.
+    size = 4e6 * every * (CHECKPOINTS + WEIGHT_FILES) + 12e6 * trained * CHECKPOINTS
     why = "two checkpoints, the best weights twice, a file being written, and "
     why += f"{MOST_AVERAGED} weights to average"
-    return by_rule(round(size_gib, 3), why)
+    return by_rule(round(size / 2**30, 3), why)

@@ -22,7 +22,7 @@ END_KEYS = ("epoch", "patience", "time_budget")
 IMBALANCE = 4  # ratio of the clips of the largest class to those of the smallest
 TRAINING_KEYS = (
     *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
-    *("freeze", "drop_path", "ema", "patience", "augment", "augment_strength", "progressive"),
+    *("freeze", "lora", "drop_path", "ema", "patience", "augment", "augment_strength", "progressive"),
 )
 """Keys that have no effect in `mode: probe`."""
 
@@ -30,14 +30,20 @@ beta2 = by_start(
     scratch=(0.95, "from scratch: a shorter average leaves the first plateau sooner"),
     pretrained=(0.999, "AdamW's default"),
 )
-backbone_lr_mult = by_start(
-    scratch=(1.0, "from scratch: the same rate for all layers"),
-    pretrained=(0.1, "pretrained layers need small changes"),
-)
 layer_decay = by_start(
     scratch=(1.0, "from scratch: the same rate for all layers"),
     pretrained=(0.9, "early layers are the most general and change least"),
 )
+
+
+def backbone_lr_mult(draft: Draft) -> Choice:
+    """Choose the learning rate of the backbone's last block, relative to the head's."""
+    if draft.scratch:
+        return by_rule(1.0, "from scratch: the same rate for all layers")
+    if draft.lora:
+        # Schulman et al., "LoRA Without Regret" (2025).
+        return by_rule(1.0, "LoRA adapters need about ten times the rate of pretrained layers")
+    return by_rule(0.1, "pretrained layers need small changes")
 
 
 def epochs(draft: Draft) -> Choice:

@@ -23,7 +23,7 @@ OTHER_EPOCHS = (
     "started with {now}; if that many epochs are done, training ends at once"
 )
 OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
-ADDED = {"freeze": 0, "augment_strength": 1.0, "finish_loss": 0.0}
+ADDED = {"freeze": 0, "lora": 0, "augment_strength": 1.0, "finish_loss": 0.0}
 """Fields that older records lack, with the values that the older runs used."""
 
 
@@ -119,6 +119,9 @@ class Plan:
     """Number of epochs at the full learning rate, between the warm-up and the cosine decay."""
     freeze: int = computed(optimization.freeze, "freeze")
     """Number of the backbone's first stages that are frozen."""
+    lora: int = computed(compute.lora, "lora")
+    """Rank of the LoRA adapters, which are trained in place of the backbone's own weights; 0 for no
+    adapters."""
     lr: float = chosen(optimization.lr, "lr")
     """Learning rate of the head at the total batch size."""
     backbone_lr_mult: float = computed(optimization.backbone_lr_mult)

@@ -25,6 +25,8 @@ RECORD_SCHEMA = 7
 """Version of the run record; only runs with the same version can be resumed."""
 LARGEST_SIZE = 1 << 20
 """Upper bound for the sizes in a record; valid sizes are smaller."""
+HIGHEST_RANK = 1024
+"""Upper bound for the rank of LoRA adapters."""
 SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (
@@ -223,6 +225,8 @@ def _check(record: RunRecord) -> None:
         raise ValueError(f"backbone: {plan.backbone}")
     if not 0 <= plan.freeze <= BACKBONES[plan.backbone].stages:
         raise ValueError(f"freeze: {plan.freeze}")
+    if not 0 <= plan.lora <= (HIGHEST_RANK if BACKBONES[plan.backbone].linears else 0):
+        raise ValueError(f"lora: {plan.lora}")
     if len(record.data.classes) != plan.num_classes:
         raise ValueError(f"{len(record.data.classes)} classes, but num_classes {plan.num_classes}")
 

@@ -143,7 +143,7 @@ def _take(
 ) -> _Taken | None:
     """Extract a candidate's features; for the arguments and the result, see `try_plan`."""
     started, clips = time.monotonic(), job.prepared.listing.train
-    record = RunRecord(replace(plan, head_grid=None, compile=False), job.data)
+    record = RunRecord(replace(plan, head_grid=None, compile=False, lora=0), job.data)
     extractor = Extractor(build_config(record, job.work_dir), plan.pretrained, job.store)
     reading = Reading(extractor.grid(len(clips), 1 + plan.flip), plan.flip)
     fewest = max(FEWEST_CLIPS, len(job.data.classes))

@@ -118,9 +118,12 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
 def _fits_badly(job: Job, best: Candidate, start: Candidate) -> bool:
     """Return whether pretrained features are clearly worse than hand-crafted descriptors.
 
-    If so, training a small model from scratch works better on a CPU than fine-tuning.
+    If so, training a small model from scratch works better on a CPU than fine-tuning. A user who
+    asks for frozen stages or LoRA adapters wants fine-tuning.
     """
+    basis = job.prepared.basis
     by_choice = _describes(job.prepared) and job.prepared.plan.device == "cpu"
+    by_choice &= all(basis.asked(key) in (None, 0, OFF) for key in ("freeze", "lora"))
     is_fixed = not BACKBONES[best.plan.backbone].learns
     return by_choice and is_fixed and best.scored.low > start.scored.high
 
@@ -141,6 +144,8 @@ def _weights(prepared: Prepared) -> list[Pretrained]:
         return [] if first is None else [first]
     wanted = None if asked.backbone == AUTO else asked.backbone
     others = find_all(weight_folders(), wanted, noncommercial=asked.noncommercial)
+    if asked.lora not in (AUTO, OFF):
+        others = [other for other in others if BACKBONES[other.backbone].linears]
     return [first, *(other for other in others if other.path != first.path)]
 
 

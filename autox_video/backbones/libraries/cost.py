@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from autox_video.backbones.libraries.library_backbone import LibraryBackbone
+from autox_video.backbones.lora import layers_for_adapters
 from autox_video.backbones.spec import Size
 
 UNIT: Size = (8, 224, 224)
@@ -25,13 +27,14 @@ class Cost:
     gib_per_clip: float
     gmacs_per_clip: float
     stages: int
+    linears: Mapping[str, int]
 
     def as_fields(self) -> Mapping[str, Any]:
         """Return the values as keyword arguments for a BackboneSpec."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def cost_of(build: Callable[[], nn.Module], clip: Size) -> Cost:
+def cost_of(build: Callable[[], LibraryBackbone], clip: Size) -> Cost:
     """Return the cost of a backbone.
 
     Args:
@@ -51,7 +54,8 @@ def cost_of(build: Callable[[], nn.Module], clip: Size) -> Cost:
         return tensor
 
     counts, keeps = FlopCounterMode(display=False), saved_tensors_hooks(keep, lambda t: t)
-    with torch.enable_grad(), counts as flops, keeps:
+    finding = layers_for_adapters(backbone.net, backbone.blocks())
+    with torch.enable_grad(), counts as flops, keeps, finding as linears:
         features = backbone(pixels)
     size = math.prod(clip) / math.prod(UNIT)
     return Cost(
@@ -60,4 +64,5 @@ def cost_of(build: Callable[[], nn.Module], clip: Size) -> Cost:
         gib_per_clip=sum(saved.values()) / 2**30 / size,
         gmacs_per_clip=flops.get_total_flops() / 2e9 / size,
         stages=len(backbone.stage_modules()),
+        linears=linears,
     )

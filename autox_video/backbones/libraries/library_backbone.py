@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from autox_video.backbones.backbone import Backbone
+from autox_video.backbones.lora import add_adapters, is_adapted, is_adapter
 
 State = dict[str, Tensor]
 Parts = list[tuple[nn.Module, bool]]
@@ -35,6 +37,8 @@ class LibraryBackbone(Backbone):
         with_cp, precision: see `Backbone`.
         compile: whether to compile the blocks with torch.compile.
         frozen_stages: number of leading blocks to freeze.
+        lora: arguments `rank` and `layers` of `add_adapters`, which adds adapters and freezes all
+            other weights; None to train the network's own weights.
         norm_eval: whether batch norms keep their pretrained statistics during training.
     """
 
@@ -46,10 +50,13 @@ class LibraryBackbone(Backbone):
         precision: str = "float32",
         compile: bool = False,
         frozen_stages: int = 0,
+        lora: Mapping[str, Any] | None = None,
         norm_eval: bool = False,
     ) -> None:
         super().__init__(with_cp=with_cp, precision=precision)
         self.net, self.norm_eval = net, norm_eval
+        if lora:
+            add_adapters(net, **lora)
         if compile:
             self.compile_blocks()
         if with_cp:
@@ -187,7 +194,11 @@ def _elements(module: nn.Module) -> list[nn.Module]:
 def _is_list(module: nn.Module) -> bool:
     """Return whether a module is a list of composite modules, such as the blocks of a stage."""
     is_list = isinstance(module, (nn.Sequential, nn.ModuleList))
-    return is_list and any(next(child.children(), None) is not None for child in module)
+    return is_list and any(map(_is_composite, module))
+
+
+def _is_composite(module: nn.Module) -> bool:
+    return next(module.children(), None) is not None and not is_adapted(module)
 
 
 def _holds_most_in_lists(module: nn.Module) -> bool:
@@ -198,7 +209,9 @@ def _holds_most_in_lists(module: nn.Module) -> bool:
 
 
 def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    # Adapters do not change what counts as a block.
+    sizes = (p.numel() for name, p in module.named_parameters() if not is_adapter(name))
+    return sum(sizes)
 
 
 def _checkpoint(block: nn.Module) -> None:

@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from autox_video.backbones.libraries.library_backbone import LibraryBackbone, Parts, State
 from autox_video.backbones.libraries.positions import resized_grid
+from autox_video.backbones.lora import reset_adapters
 from autox_video.core.errors import ConfigError
 
 FRAME_KEYS = ("num_segments", "num_frames", "t_size")
@@ -94,6 +95,7 @@ class Mmaction2Model(LibraryBackbone):
         """Initialise the weights as mmaction2 does when there is no pretrained file."""
         for part in self.net.values():
             part.init_weights()
+        reset_adapters(self.net)  # mmaction2 initialises every linear layer
 
     def features(self, x: Tensor) -> Tensor:
         """Return the feature map (B, C, T', H', W') of clips (B, 3, T, H, W)."""

@@ -15,6 +15,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from autox_video.backbones.libraries.library_backbone import LibraryBackbone
+from autox_video.backbones.lora import is_adapter
 from autox_video.backbones.video_swin.spec import WINDOW_SIZE
 from autox_video.backbones.weights.known_weights import Pretrained, known_file
 from autox_video.backbones.weights.layouts import (
@@ -54,7 +55,7 @@ class LoadReport:
     skipped: tuple[str, ...]
     """Head tensors in the file that were skipped because the head is for other classes."""
     missing: tuple[str, ...]
-    """Model tensors that were not loaded and keep their random initialisation."""
+    """Model tensors that were not loaded and keep their random initialisation, without adapters."""
     resized: Mapping[str, tuple[Window, Window]]
     """Old and new windows of resized bias tables, by name; image windows have no time dimension."""
     inflated: bool
@@ -120,7 +121,7 @@ def load_pretrained(
         backbone=model.backbone.name if is_library else _backbone_or_unknown(state),
         loaded=len(loaded),
         skipped=tuple(name for name in state if name not in loaded),
-        missing=tuple(name for name in target.tensors if name not in loaded),
+        missing=tuple(n for n in target.tensors if n not in loaded and not is_adapter(n)),
         resized=resized,
         inflated=weights.images,
         classes_kept=sum(row >= 0 for row in head_rows) if head else 0,

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
+from autox_video.backbones.spec import BackboneSpec
 from autox_video.config.choices import BACKBONES, DECODERS
 from autox_video.core.files import write_text
 from autox_video.distributed.processes import local_device
@@ -171,7 +172,7 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
             **spec.config,
             **({"window_size": tuple(plan.window_size)} if spec.window_size else {}),
             **({"frozen_stages": plan.freeze} if plan.freeze else {}),
-            **(_of_library(plan) if spec.is_library else {}),
+            **(_of_library(plan, spec) if spec.is_library else {}),
             "drop_path_rate": plan.drop_path,
             "precision": plan.precision,
             "with_cp": plan.gradient_checkpointing,
@@ -202,9 +203,14 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
     }
 
 
-def _of_library(plan: Plan) -> dict[str, Any]:
+def _of_library(plan: Plan, spec: BackboneSpec) -> dict[str, Any]:
     size = {"frames": plan.clip_len, "side": plan.resolution}
-    return {**size, "norm_eval": plan.pretrained is not None}
+    adapters = {"rank": plan.lora, "layers": sorted(spec.linears)}
+    return {
+        **size,
+        "norm_eval": plan.pretrained is not None,
+        **({"lora": adapters} if plan.lora else {}),
+    }
 
 
 def _train_loader(plan: Plan, data: TrainingData) -> dict[str, Any]:

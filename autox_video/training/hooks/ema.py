@@ -35,7 +35,8 @@ class WeightEMA(Hook):
 
     def before_train(self, runner) -> None:
         self.model = runner.model
-        self.weights = dict(unwrapped(runner.model).named_parameters())
+        named = unwrapped(runner.model).named_parameters()
+        self.weights = {name: weight for name, weight in named if weight.requires_grad}
 
     @torch.no_grad()
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -72,7 +73,11 @@ class WeightEMA(Hook):
         """Load a state returned by `state_dict`, and shard the average like the current weights."""
         self.steps = state["steps"]
         average = state["average"].items()
-        self.average = {name: _sharded_as(self.weights[name], value) for name, value in average}
+        self.average = {
+            name: _sharded_as(self.weights[name], value)
+            for name, value in average
+            if name in self.weights  # an older checkpoint may also contain frozen weights
+        }
 
     @torch.no_grad()
     def _swap(self) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from autox_video.backbones.libraries.library_backbone import LibraryBackbone
+from autox_video.backbones.lora import is_adapter, merged, published_name, reset_adapters
 from autox_video.training.optimizer import blocks_above
 
 Build = Callable[..., LibraryBackbone]
@@ -90,3 +91,35 @@ def check_file(backbone: LibraryBackbone, published: Mapping[str, Tensor]) -> No
     shapes = {name: tensor.shape for name, tensor in backbone.net.state_dict().items()}
     assert {name: own[name].shape for name in shapes} == shapes
     backbone.net.load_state_dict({name: own[name] for name in shapes}, strict=True)
+
+
+def check_adapters(build: Build, linears: Mapping[str, int], clips: Tensor) -> None:
+    """LoRA adapters begin without effect, are all that learns, and can be merged."""
+    lora, plain = {"rank": 2, "layers": [*linears]}, build().eval()
+    adapted, recomputing = build(lora=lora).eval(), build(lora=lora, with_cp=True).eval()
+    reset_adapters(adapted.net)  # `build` may draw all weights
+    ours, theirs = adapted.state_dict(), plain.state_dict()
+    assert len(list(adapted.blocks())) == len(list(plain.blocks()))
+    assert {published_name(n) for n in ours if not is_adapter(n)} == theirs.keys()
+    of_net = {n: theirs[published_name(n)] for n in ours if not is_adapter(n)}
+    adapted.load_state_dict({**ours, **of_net})
+    with torch.no_grad():
+        before = plain(clips)
+        torch.testing.assert_close(adapted(clips), before, rtol=1e-5, atol=1e-5)
+    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
+    assert trained.keys() == {n for n in ours if is_adapter(n)}
+    assert sum(p.numel() for p in trained.values()) == 2 * sum(linears.values())
+    for parameter in trained.values():
+        nn.init.normal_(parameter, std=0.1)
+    check_layer_decay(adapted)
+    first = gradients(adapted, clips)
+    assert first.keys() == trained.keys()
+    assert [name for name, gradient in first.items() if not gradient.any()] == []
+    recomputing.load_state_dict(adapted.state_dict())
+    for name, gradient in gradients(recomputing, clips).items():
+        torch.testing.assert_close(first[name], gradient, rtol=1e-4, atol=1e-5, msg=name)
+    plain.load_state_dict(merged(adapted.state_dict()))
+    with torch.no_grad():
+        after = plain(clips)
+        torch.testing.assert_close(after, adapted(clips), rtol=1e-3, atol=1e-4)
+    assert not torch.equal(after, before)

@@ -7,6 +7,7 @@ from mmengine.registry import DefaultScope
 from torch.nn.functional import layer_norm
 
 from autox_video.backbones.libraries.mmaction2_model import Mmaction2Model
+from autox_video.backbones.lora import layers_for_adapters, merged
 from autox_video.core.errors import ConfigError
 from tests.backbones.libraries import contract
 from tests.backbones.libraries.tiny_recognisers import (
@@ -19,6 +20,7 @@ from tests.backbones.libraries.tiny_recognisers import (
 )
 
 NAMES = list(BACKBONES)
+WITH_ADAPTERS = ("divided", "joint", "space", "mvit", "uniformer", "uniformerv2", "videomae", "swin")
 WITH_VECTOR = ("divided", "joint", "space", "mvit", "uniformerv2")
 
 
@@ -144,6 +146,32 @@ def test_layer_decay(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_checkpointing(name):
     contract.check_checkpointing(lambda **options: build(name, **options), clips())
+
+
+def linears_of(name):
+    backbone = build(name)
+    with layers_for_adapters(backbone.net, backbone.blocks()) as linears:
+        backbone(clips())
+    return linears
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_adapters(name):
+    linears = linears_of(name)
+    assert bool(linears) == (name in WITH_ADAPTERS)
+    if linears:
+        contract.check_adapters(lambda **options: build(name, **options), linears, clips())
+
+
+@pytest.mark.parametrize("name", WITH_ADAPTERS)
+def test_adapters_have_no_effect_after_the_initialisation(name):
+    lora = {"rank": 2, "layers": [*linears_of(name)]}
+    backbone = Mmaction2Model(**arguments(name), lora=lora).eval()
+    backbone.init_weights()
+    plain = Mmaction2Model(**arguments(name)).eval()
+    plain.load_state_dict(merged(backbone.state_dict()))
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(clips()), plain(clips()), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError, ConfigError
 from autox_video.training.optimizer import blocks_above
+from tests.backbones.libraries import contract
 from tests.backbones.weights.weight_files import recogniser_of
 
 NETS = {
@@ -106,6 +107,14 @@ def test_earlier_blocks_have_more_blocks_above(name):
     assert [above[next(block.parameters())] for block in blocks] == [*range(len(blocks))][::-1]
     in_order = [above[parameter] for parameter in ours.in_forward_order()]
     assert in_order == sorted(in_order, reverse=True)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet"])
+def test_adapters(name):
+    linears = BACKBONES[f"timm:{name}"].linears
+    assert bool(linears) == (name != "test_efficientnet")
+    if linears:
+        contract.check_adapters(lambda **keys: backbone(name, **keys), linears, clips_for(name))
 
 
 def test_batch_norms_keep_their_statistics_if_asked():

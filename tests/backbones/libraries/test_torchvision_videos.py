@@ -6,6 +6,7 @@ from torchvision.models.video import mvit, resnet
 from torchvision.ops import StochasticDepth
 
 from autox_video.backbones.libraries.torchvision_videos import TorchvisionVideos
+from autox_video.backbones.lora import layers_for_adapters
 from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
 from tests.backbones.libraries import contract
@@ -131,6 +132,15 @@ def test_layer_decay(family):
 
 def test_checkpointing(family, clips):
     contract.check_checkpointing(lambda **options: build(family, **options), clips)
+
+
+def test_adapters(family, clips):
+    backbone = build(family)
+    with layers_for_adapters(backbone.net, backbone.blocks()) as linears:
+        backbone(clips)
+    assert bool(linears) == (family in ("swin3d", "mvit_v1", "mvit_v2"))
+    if linears:
+        contract.check_adapters(lambda **options: build(family, **options), linears, clips)
 
 
 def test_bfloat16_is_close(family, clips):

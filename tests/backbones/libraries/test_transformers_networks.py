@@ -9,6 +9,7 @@ from transformers import AutoModel, AutoModelForVideoClassification
 
 from autox_video.config.choices import BACKBONES
 from autox_video.training.optimizer import blocks_above
+from tests.backbones.libraries import contract
 from tests.backbones.libraries.tiny_transformers import (
     CONFIGS,
     FRAMES,
@@ -165,6 +166,18 @@ def test_leading_stages_are_frozen_and_later_blocks_learn_faster(folders, kind):
     held = backbone_of(folders(kind), loads=False, frozen_stages=spec.stages)
     inside = {p for stage in held.stage_modules() for part in stage for p in part.parameters()}
     assert not any(p.requires_grad for p in inside)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_adapters(folders, kind):
+    linears = BACKBONES[f"hf:{folders(kind)}"].linears
+    assert bool(linears) == (kind != "resnet")
+
+    def build(**keys):
+        return backbone_of(folders(kind), loads=False, **keys)
+
+    if linears:
+        contract.check_adapters(build, linears, clips())
 
 
 @pytest.mark.parametrize("kind", VIDEOS)

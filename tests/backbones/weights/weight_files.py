@@ -21,11 +21,11 @@ def recogniser(num_classes=5, arch=SMALL, window_size=WINDOW, **backbone):
     return _built({**config, **backbone}, channels, num_classes)
 
 
-def recogniser_of(backbone, num_classes=400):
-    """A recogniser with one of our backbones."""
+def recogniser_of(backbone, num_classes=400, **options):
+    """A recogniser with a backbone; `options` are arguments of its class."""
     spec = BACKBONES[backbone]
     import_module(spec.module)
-    return _built(dict(spec.config), spec.channels, num_classes)
+    return _built({**spec.config, **options}, spec.channels, num_classes)
 
 
 def _built(backbone, channels, num_classes):
