@@ -48,7 +48,10 @@ def _impossible_with_lora(
         what = "adapters change random weights too little; set `lora: off`, or give weights"
         yield ("lora", "load_from"), f"needs pretrained weights: {what}."
     if values["freeze"] == "all":
-        yield ("lora", "freeze"), "adapts a backbone that `freeze: all` keeps fixed; set one of them."
+        yield (
+            ("lora", "freeze"),
+            "adapts a backbone that `freeze: all` keeps fixed; set one of them.",
+        )
 
 
 def _impossible_paths(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], str]]:

@@ -22,7 +22,16 @@ END_KEYS = ("epoch", "patience", "time_budget")
 IMBALANCE = 4  # ratio of the clips of the largest class to those of the smallest
 TRAINING_KEYS = (
     *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
-    *("freeze", "lora", "drop_path", "ema", "patience", "augment", "augment_strength", "progressive"),
+    *(
+        "freeze",
+        "lora",
+        "drop_path",
+        "ema",
+        "patience",
+        "augment",
+        "augment_strength",
+        "progressive",
+    ),
 )
 """Keys that have no effect in `mode: probe`."""
 

@@ -21,6 +21,7 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError, InstallError
 from tests.backbones.weights.weight_files import recogniser_of
 
+pytest.importorskip("peft")
 VIT = "timm:test_vit"
 
 

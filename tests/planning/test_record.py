@@ -141,6 +141,8 @@ def test_a_run_of_another_version_is_refused(tmp_path):
         ("choices", "clip_len", {"value": "a", "source": "rule", "reason": ""}),
         ("choices", "freeze", {"value": 5, "source": "rule", "reason": ""}),
         ("choices", "freeze", {"value": -1, "source": "rule", "reason": ""}),
+        ("choices", "lora", {"value": 8, "source": "rule", "reason": ""}),
+        ("choices", "lora", {"value": -1, "source": "rule", "reason": ""}),
         ("choices", "num_classes", {"value": 3, "source": "rule", "reason": ""}),
         ("choices", "clip_len", None),
         ("choices", "clip_len", {"value": 2}),

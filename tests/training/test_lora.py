@@ -1,4 +1,4 @@
-"""LoRA in training: only adapters and head learn, runs resume as they were, and files are loaded."""
+"""LoRA in training: only adapters and head learn, runs resume as they were, files are merged."""
 
 import pytest
 import timm
@@ -18,6 +18,7 @@ from tests.planning.test_plan import plan_for
 from tests.planning.test_resume import resumed
 from tests.training.tiny import everything, same, stop_after, tiny_config, tiny_record, weights
 
+pytest.importorskip("peft")
 VIT = "timm:test_vit"
 RECIPE = {"epoch": 2, "ema": 0.5, "lr": 0.01, "layer_decay": 0.8, "drop_path": 0.1}
 

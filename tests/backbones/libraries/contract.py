@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -95,6 +96,7 @@ def check_file(backbone: LibraryBackbone, published: Mapping[str, Tensor]) -> No
 
 def check_adapters(build: Build, linears: Mapping[str, int], clips: Tensor) -> None:
     """LoRA adapters begin without effect, are all that learns, and can be merged."""
+    pytest.importorskip("peft")
     lora, plain = {"rank": 2, "layers": [*linears]}, build().eval()
     adapted, recomputing = build(lora=lora).eval(), build(lora=lora, with_cp=True).eval()
     reset_adapters(adapted.net)  # `build` may draw all weights

@@ -20,7 +20,16 @@ from tests.backbones.libraries.tiny_recognisers import (
 )
 
 NAMES = list(BACKBONES)
-WITH_ADAPTERS = ("divided", "joint", "space", "mvit", "uniformer", "uniformerv2", "videomae", "swin")
+WITH_ADAPTERS = (
+    "divided",
+    "joint",
+    "space",
+    "mvit",
+    "uniformer",
+    "uniformerv2",
+    "videomae",
+    "swin",
+)
 WITH_VECTOR = ("divided", "joint", "space", "mvit", "uniformerv2")
 
 
@@ -165,6 +174,7 @@ def test_adapters(name):
 
 @pytest.mark.parametrize("name", WITH_ADAPTERS)
 def test_adapters_have_no_effect_after_the_initialisation(name):
+    pytest.importorskip("peft")
     lora = {"rank": 2, "layers": [*linears_of(name)]}
     backbone = Mmaction2Model(**arguments(name), lora=lora).eval()
     backbone.init_weights()
