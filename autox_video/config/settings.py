@@ -196,9 +196,9 @@ class Settings(BaseModel):
     )
     lora: int | Literal["auto", "off"] = _key(
         whole(1, 1024, or_word="off"),
-        "Rank of LoRA adapters, trained in place of the pretrained weights of a library's backbone; "
-        "off: none. auto: 16 if a backbone with over 100 M parameters would not fit in memory "
-        "otherwise, else off.",
+        "Rank of LoRA adapters, trained in place of a library's pretrained weights; off: none. "
+        "auto: 16 if a backbone with over 100 M parameters would not fit in memory otherwise, else "
+        "off.",
     )
     lr: float | Auto = _key(
         number("a number > 0 (at most 1000)", lambda x: 0 < x <= 1000),
