@@ -91,11 +91,12 @@ def test_a_probe_is_fitted_and_tested(data, tmp_path, command_here):
     assert results["metrics"]["top1"] > 0.5  # random features tell colours
 
 
-def test_adapters_are_trained_and_tested_beside_a_probe_without_them(data, tmp_path):
+def test_adapters_are_trained_and_tested_beside_a_probe_without_them(data, tmp_path, command_here):
     pytest.importorskip("peft")
-    keys = keys_of("timm:test_vit", data, tmp_path)
-    write_config(tmp_path / "config.yaml", **{**keys, "epoch": 1, "lora": 4})
-    done = command("autotrain.py", cwd=tmp_path)
+    vit = weights_of("timm:test_vit", tmp_path)
+    keys = {"load_from": str(vit), "resolution": 64, "epoch": 1, "lora": 4}
+    write_config(tmp_path / "config.yaml", **keys_of("timm:test_vit", data, **keys))
+    done = command_here("autotrain.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "LoRA adapters of rank 4" in done.stdout
     names = {}
@@ -103,5 +104,5 @@ def test_adapters_are_trained_and_tested_beside_a_probe_without_them(data, tmp_p
         state = torch.load(tmp_path / "work" / file, weights_only=True)["state_dict"]
         names[file] = [name for name in state if ".lora_" in name]
     assert names["latest.pth"] and not names["probe.pth"]
-    tested = command("autotest.py", cwd=tmp_path)
+    tested = command_here("autotest.py", cwd=tmp_path)
     assert tested.returncode == 0, tested.stderr
