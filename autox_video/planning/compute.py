@@ -69,9 +69,9 @@ def _why_no_adapters(draft: Draft) -> str:
     """Return why the backbone cannot have LoRA adapters, for messages; "" if it can."""
     spec = draft.spec
     if not spec.linears:
-        what = "blocks with linear layers, as a transformer of a library has"
-        why = f"needs a backbone with {what}; {draft.backbone} cannot have adapters."
-        return f"{why} Set lora: off, or another backbone."
+        what = "such as a transformer of timm or Hugging Face"
+        why = f"needs a library's backbone with linear layers in its blocks, {what}; "
+        return f"{why}{draft.backbone} cannot have adapters. Set lora: off, or another backbone."
     if draft.scratch:
         return "needs pretrained weights, and none were found. Set `load_from`, or lora: off."
     if draft.freeze == spec.stages:

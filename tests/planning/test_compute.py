@@ -108,7 +108,7 @@ def test_what_the_user_asks_for_is_taken():
 @pytest.mark.parametrize(
     ("pretrained", "keys", "what"),
     [
-        (SWIN_B, {}, "needs a backbone with blocks .* swin_base cannot have adapters"),
+        (SWIN_B, {}, "needs a library's backbone .* swin_base cannot have adapters"),
         (Pretrained("w.pth", CONV, "mine"), {}, "conv_net cannot have adapters"),
         (None, {}, "conv_nano cannot have adapters"),
         (None, {"backbone": LARGE}, "needs pretrained weights, and none were found"),
