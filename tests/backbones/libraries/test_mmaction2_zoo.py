@@ -1,4 +1,5 @@
 import pprint
+from functools import cache
 
 import pytest
 import torch
@@ -79,11 +80,16 @@ def test_numbers_of_parameters_are_as_published():
     assert videomae.gmacs_per_clip * 2 == pytest.approx(180, rel=0.01)
 
 
+@cache
+def zoo():
+    """The value `model` of each config in the zoo, by name."""
+    return {name: read_config(found.config)["model"] for name, found in zoo_models().items()}
+
+
 @pytest.mark.slow
 def test_every_kind_of_model_in_the_zoo_is_built():
     kinds = {}
-    for full_name, found in zoo_models().items():
-        model = read_config(found.config)["model"]
+    for full_name, model in zoo().items():
         name = next((name for name in SHAPES if full_name.startswith(name)), None)
         kind = (model["type"], model["backbone"]["type"])
         if name or kind not in kinds:  # one that another test has built, if there is one
@@ -95,8 +101,7 @@ def test_every_kind_of_model_in_the_zoo_is_built():
 
 @pytest.mark.parametrize("kind", NOT_BUILT)
 def test_a_model_that_needs_another_package_says_so(kind):
-    configs = ((n, read_config(m.config)) for n, m in zoo_models().items())
-    name = next(n for n, c in configs if c["model"]["backbone"]["type"] == kind)
+    name = next(name for name, model in zoo().items() if model["backbone"]["type"] == kind)
     with pytest.raises(ConfigError, match=NOT_BUILT[kind]):
         BACKBONES[f"mmaction2:{name}"]
 

@@ -60,7 +60,7 @@ def test_the_mean_over_the_map_of_a_frame_is_what_timm_gives(name):
 def test_the_spec_gives_the_channels_the_blocks_and_the_normalisation(name):
     spec = BACKBONES[f"timm:{name}"]
     published = timm.get_pretrained_cfg(name)
-    assert backbone(name).eval()(clips_for(name)).shape[1] == spec.channels
+    assert backbone(name).eval()(clips_for(name, 1, 1)).shape[1] == spec.channels
     assert spec.stages == len(backbone(name).stage_modules()) > 1
     assert spec.mean == pytest.approx([255 * value for value in published.mean])
     assert spec.std == pytest.approx([255 * value for value in published.std])
@@ -81,7 +81,7 @@ def test_every_parameter_has_a_gradient_also_with_checkpointing(name):
         for module in ours.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-        ours(clips_for(name)).square().mean().backward()
+        ours(clips_for(name, 1, 2)).square().mean().backward()
         gradients.append([parameter.grad for parameter in ours.parameters()])
         assert all(gradient is not None for gradient in gradients[-1])
     for plain, again in zip(*gradients, strict=True):
@@ -92,7 +92,7 @@ def test_every_parameter_has_a_gradient_also_with_checkpointing(name):
 def test_the_first_blocks_can_be_frozen(name):
     count = len(backbone(name).stage_modules()) - 1
     ours = backbone(name, frozen_stages=count).train()
-    ours(clips_for(name)).square().mean().backward()
+    ours(clips_for(name, 1, 2)).square().mean().backward()
     last = set(ours.stage_modules()[-1][0].parameters())
     assert last and all(parameter.grad is not None for parameter in last)
     frozen = {p for stage in ours.stage_modules()[:count] for m in stage for p in m.parameters()}
