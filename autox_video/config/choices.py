@@ -20,6 +20,7 @@ BACKBONES: Registry[Any] = Registry(
         "hf": "autox_video.backbones.libraries.transformers_models",
         "torchvision": "autox_video.backbones.libraries.torchvision_videos",
         "mmaction2": "autox_video.backbones.libraries.mmaction2_zoo",
+        "vjepa2.1": "autox_video.backbones.vjepa21.spec",
     },
 )
 LIST_FORMATS: Registry[Any] = Registry(

@@ -28,7 +28,9 @@ from transformers.utils import logging
 from autox_video.backbones.libraries.library_backbone import (
     FrameBackbone,
     LibraryBackbone,
+    Parts,
     State,
+    chain,
 )
 from autox_video.core.errors import CheckpointError
 
@@ -195,6 +197,17 @@ class TransformersVideos(_TransformersBackbone):
         self._keys = _without_pooler(network)
         super().__init__(_without_head(network(made, **self._keys)), **options)
         self.grid = grid_of(made, self.frames, self.side)
+
+    def parts(self) -> Parts:
+        """Return the network's parts in forward order, each with a flag that is true for blocks.
+
+        The pooler of V-JEPA 2 is the last block. As several parts, its layers would not be in
+        forward order, and its query would count as a parameter before the first block.
+        """
+        pooler = getattr(self.net, "pooler", None)
+        if self.kind != "vjepa2" or pooler is None:
+            return super().parts()
+        return [*chain(self.net.base_model), (pooler, True)]
 
     def features(self, x: Tensor) -> Tensor:
         """Return the feature map (B, C, T', H', W') of clips (B, 3, T, H, W)."""

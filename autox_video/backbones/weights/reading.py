@@ -3,6 +3,7 @@
 import pickle
 import re
 import struct
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,6 +37,10 @@ _BOOKKEEPING = (
     "builtins.getattr",
 )
 """Classes and functions in mmengine's logging state, which are replaced by `_Inert`."""
+
+
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "ema_encoder", "target_encoder")
+"""Keys under which checkpoints contain the weights; the last two are those of V-JEPA."""
 
 
 class _Inert:
@@ -88,7 +93,9 @@ def _read_file(path: Path) -> Any:
             tensors = load_file(path)
             return {name: t for name, t in tensors.items() if not name.startswith(OTHERS)}
         with torch.serialization.safe_globals([(_Inert, name) for name in _BOOKKEEPING]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, since training checkpoints can be several times as large as their weights.
+            mapped = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, *_UNREADABLE) as error:
         code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and code:
@@ -113,7 +120,7 @@ def _get_again(path: Path) -> str:
 
 def _state_of(content: Any) -> State:
     """Return the state dict in a file's content, with `module.` prefixes removed."""
-    for key in ("state_dict", "model_state_dict", "model"):
+    for key in _CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
             break

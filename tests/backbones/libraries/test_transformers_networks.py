@@ -180,6 +180,19 @@ def test_adapters(folders, kind):
         contract.check_adapters(build, linears, clips())
 
 
+def test_the_pooler_of_v_jepa_2_is_the_last_block(folders):
+    folder = folders("vjepa2")
+    backbone = backbone_of(folder, loads=False, frozen_stages=1)
+    *encoder, pooler = backbone.blocks()
+    assert (len(encoder), pooler) == (3, backbone.net.pooler)
+    assert all(p.requires_grad for p in pooler.parameters())
+    above = blocks_above(backbone)
+    assert {above[p] for p in pooler.parameters()} == {0}
+    held = backbone_of(folder, loads=False, frozen_stages=3)
+    learns = {p for p in held.parameters() if p.requires_grad}
+    assert learns == set(held.net.pooler.parameters())
+
+
 @pytest.mark.parametrize("kind", VIDEOS)
 def test_video_models_take_other_sizes(folders, kind):
     side, frames = (44, 8) if kind != "videomae" else (44, 2)
