@@ -31,6 +31,9 @@ from autox_video.training.config.build_config import build_config
 
 SMALLEST_SHARE = 0.25
 """Share of the clips that must fit in the time limit for a candidate to be tried."""
+FEW_CLIPS, ZOOMING_SHARE = 500, 0.5
+"""Largest number of clips for which pretrained features also come from enlarged views, and the
+largest share of the time limit that all views may take."""
 LONG_SEC = 20.0
 """Extraction time in seconds from which a candidate is first compared on a part of the clips."""
 SURE = 2.5
@@ -135,7 +138,7 @@ class _Taken:
         if not self.reading.flipped:
             return self
         reading = replace(self.reading, flipped=False)
-        return replace(self, reading=reading, samples=self.samples.first_views())
+        return replace(self, reading=reading, samples=self.samples.unflipped())
 
 
 def _take(
@@ -145,10 +148,14 @@ def _take(
     started, clips = time.monotonic(), job.prepared.listing.train
     record = RunRecord(replace(plan, head_grid=None, compile=False, lora=0), job.data)
     extractor = Extractor(build_config(record, job.work_dir), plan.pretrained, job.store)
-    reading = Reading(extractor.grid(len(clips), 1 + plan.flip), plan.flip)
+    view_sec = extractor.view_sec()
+    all_views_sec = 2 * (1 + plan.flip) * len(clips) * view_sec
+    zooms = plan.pretrained is not None and len(clips) <= FEW_CLIPS
+    reading = Reading((1, 1, 1), plan.flip, zooms and all_views_sec <= ZOOMING_SHARE * seconds)
+    reading = replace(reading, grid=extractor.grid(len(clips), reading.views))
     fewest = max(FEWEST_CLIPS, len(job.data.classes))
     enough = max(fewest, round(SMALLEST_SHARE * len(clips)))
-    clip_sec = (1 + plan.flip) * extractor.view_sec()
+    clip_sec = reading.views * view_sec
     new = extractor.count_new(clips, job.data.data_root, reading)
     needed_sec = (new - (len(clips) - enough)) * clip_sec
     if needed_sec > seconds - (time.monotonic() - started):

@@ -15,6 +15,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import center_crop, resize
 
 from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.backbones.libraries.folding import folded
@@ -31,8 +32,10 @@ from autox_video.training.checkpoints.checkpoint import digest
 from autox_video.training.memory import is_out_of_memory
 from autox_video.video.files.remote import join
 
-CLIPS_AT_A_TIME = {"cpu": 8, "cuda": 32}
+CLIPS_AT_A_TIME = {"cpu": 4, "cuda": 32}
 VIEWS_TIMED = 2
+ZOOM = 1.25
+"""Enlargement of the enlarged views."""
 LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
 """Memory limit in GiB for the features of all clips; above it, a coarser grid is used."""
@@ -56,7 +59,14 @@ class Reading:
     """Number of cells along time, rows and columns; the mean over each cell and the mean over the
     whole feature map are kept."""
     flipped: bool
-    """Whether a flipped view is extracted in addition to the original view."""
+    """Whether flipped views are extracted in addition to the original views."""
+    zoomed: bool = False
+    """Whether an enlarged view is extracted in addition to the view of the whole crop."""
+
+    @property
+    def views(self) -> int:
+        """The number of views of a clip."""
+        return (1 + self.flipped) * (1 + self.zoomed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,12 @@ class Extractor:
                 sorted(read.items()),
                 tuple(self.config.test_item_shape[1:]),
             ),
-            *(reading.grid, reading.flipped, self.config.model.backbone.get("precision")),
+            *(
+                reading.grid,
+                reading.flipped,
+                reading.zoomed,
+                self.config.model.backbone.get("precision"),
+            ),
             *(self.config.device.partition(":")[0], self._normalisation()),
         )
         return [
@@ -229,7 +244,8 @@ class Extractor:
     @torch.inference_mode()
     def _tokens(self, inputs: Tensor, reading: Reading) -> np.ndarray:
         """Return tokens (B, V, 1 + N, C) float16 for frames (B, 1, T, H, W, 3) uint8."""
-        views = [inputs, inputs.flip(4)] if reading.flipped else [inputs]
+        views = [inputs, enlarged(inputs)] if reading.zoomed else [inputs]
+        views += [view.flip(4) for view in views] if reading.flipped else []
         rows = [self._try(view, reading.grid) for view in views]
         return torch.stack(rows, 1).clamp(-_LARGEST, _LARGEST).half().cpu().numpy()
 
@@ -260,6 +276,15 @@ class Extractor:
         data = self.model.data_preprocessor({"inputs": inputs, "labels": None}, training=False)
         features = self._backbone(data["inputs"].flatten(0, 1))
         return features[-1] if isinstance(features, (tuple, list)) else features
+
+
+def enlarged(inputs: Tensor) -> Tensor:
+    """Return the centres of frames (..., H, W, 3) uint8, enlarged by ZOOM to the same size."""
+    height, width = inputs.shape[-3:-1]
+    frames = inputs.flatten(0, -4).permute(0, 3, 1, 2)
+    part = center_crop(frames, [round(height / ZOOM), round(width / ZOOM)])
+    whole = resize(part, [height, width], antialias=True)
+    return whole.permute(0, 2, 3, 1).reshape(inputs.shape)
 
 
 def _model(config: Config, pretrained: str | None) -> nn.Module:

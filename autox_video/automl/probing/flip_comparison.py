@@ -35,12 +35,12 @@ def compare(samples: Samples, folds: np.ndarray, *, seconds: float = math.inf) -
     """Score linear heads with and without flipped clips.
 
     Args:
-        samples: the clips, each with its original view followed by its flipped view.
+        samples: the clips, each with its original views followed by the flipped views.
         folds: folds as returned by `crossval.make_folds`.
         seconds: time limit for computing each of the two scores.
 
     Raises:
         TooSlowError: fitting would exceed the time limit.
     """
-    without = cross_validate(samples.first_views(), LINEAR, folds, seconds=seconds)
+    without = cross_validate(samples.unflipped(), LINEAR, folds, seconds=seconds)
     return FlipComparison(cross_validate(samples, LINEAR, folds, seconds=seconds), without)

@@ -110,8 +110,9 @@ def _keep(
     plan, scored, clips = one.candidate.plan, one.candidate.scored, job.prepared.listing.val
     refits = can_refit(job.prepared, run)
     head = crossval.fit_on_all(one.samples, scored.setting)
-    # Scoring uses a single view.
-    reading = replace(one.candidate.reading, flipped=one.candidate.reading.flipped and refits)
+    reading = one.candidate.reading
+    if not refits:  # scoring uses a single view
+        reading = replace(reading, flipped=False, zoomed=False)
     found = extract(job, one.extractor, reading, clips, seconds=seconds)
     if not found.positions or not (found.complete or plan.mode == "probe"):
         if note is not None:

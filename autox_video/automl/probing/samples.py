@@ -54,9 +54,9 @@ class Samples:
         tokens = found.unflatten(0, self.tokens.shape[:2])[:, :, None]
         return replace(self, tokens=tokens)
 
-    def first_views(self) -> "Samples":
-        """Return samples with only the first, unflipped view of each clip."""
-        return replace(self, tokens=self.tokens[:, :1])
+    def unflipped(self) -> "Samples":
+        """Return samples with the first half of each clip's views, which are not flipped."""
+        return replace(self, tokens=self.tokens[:, : self.tokens.shape[1] // 2])
 
     def select(self, rows: Sequence[int]) -> "Samples":
         """Return the samples of the clips at the given rows, in the order of `rows`."""

@@ -1,11 +1,13 @@
 """Features of real clips from a real backbone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from torch.nn.functional import interpolate
 
 import autox_video.backbones.descriptors.model  # noqa: F401 (registers it)
 from autox_video.automl.probing import extract
@@ -70,6 +72,25 @@ def test_features_are_those_of_the_model(tmp_path, clips):
             pixels = torch.from_numpy(picture.copy()).permute(0, 4, 1, 2, 3).float() / 255
             expected = pooled_tokens(extractor.model.backbone(pixels), (1, 2, 2))[0]
             np.testing.assert_allclose(found.tokens[7, view], expected, atol=2e-3)
+
+
+def test_enlarged_views_show_the_centre(tmp_path, clips):
+    reading = replace(READING, zoomed=True)
+    assert reading.views == 4
+    extractor, found = run(tmp_path, clips, reading)
+    plain = run(tmp_path, clips)[1]
+    np.testing.assert_array_equal(found.tokens[:, [0, 2]], plain.tokens)
+    dataset = extractor._batches(clips[0], clips[1], 0).dataset
+    clip = np.empty(dataset.item_shape, np.uint8)
+    dataset.read(7, clip)
+    part = torch.from_numpy(clip[0, :, 3:29, 3:29]).permute(0, 3, 1, 2)  # 26 = 32 / 1.25
+    large = interpolate(part.float(), (32, 32), mode="bilinear", antialias=True).round() / 255
+    with torch.inference_mode():
+        for view, pixels in ((1, large), (3, large.flip(3))):
+            maps = extractor.model.backbone(pixels.transpose(0, 1)[None])
+            np.testing.assert_allclose(
+                found.tokens[7, view], pooled_tokens(maps, (1, 2, 2))[0], atol=1e-2
+            )
 
 
 def test_what_was_done_before_a_stop_is_not_done_again(tmp_path, clips, monkeypatch):
