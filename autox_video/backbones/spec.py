@@ -64,6 +64,9 @@ class BackboneSpec:
     is_library: bool = False
     """Whether the class is a `LibraryBackbone`, whose constructor also takes `frames` and `side`
     (the size of the input), `norm_eval` and `lora`."""
+    time_shift: bool = False
+    """Whether the backbone is an image model that can shift channels between frames; its
+    constructor then takes `time_shift`."""
     frames: int | None = None
     """Published number of frames per clip; None if the backbone accepts any number of frames."""
     span_sec: float | None = None

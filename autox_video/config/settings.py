@@ -228,6 +228,11 @@ class Settings(BaseModel):
         "Class-balanced loss and validation. auto: if the largest class has at least four times "
         "the clips of the smallest.",
     )
+    time_shift: bool | Auto = _key(
+        FLAG,
+        "Shift channels between frames (TSM) in a convolutional image model of timm, so that it "
+        "sees motion and order. auto: if the model is trained; never for probes.",
+    )
     drop_path: float | Auto = _key(
         SHARE,
         "Drop-path (stochastic depth) rate of the last block; earlier blocks get less. auto: as "

@@ -25,6 +25,7 @@ TRAINING_KEYS = (
     *(
         "freeze",
         "lora",
+        "time_shift",
         "drop_path",
         "ema",
         "patience",
@@ -134,6 +135,28 @@ def lr(draft: Draft) -> Choice:
     rate, usual = (draft.spec.scratch_lr, 16) if draft.scratch else (1e-3, 64)
     why = f"{rate:g} at batch size {usual}, scaled by the square root to {batch}"
     return by_rule(rate * math.sqrt(batch / usual), why)
+
+
+def time_shift(draft: Draft) -> Choice:
+    """Choose whether an image model shifts channels between frames.
+
+    Raises:
+        ConfigError: the backbone cannot shift channels.
+    """
+    asked = draft.asked("time_shift")
+    if draft.mode == "probe":
+        return by_rule(False, "the features of a probe are not shifted")
+    if asked and not draft.spec.time_shift:
+        raise ConfigError(
+            f"time_shift: {draft.backbone} has no convolutions before which channels can be "
+            "shifted; set time_shift: false, or choose a convolutional image model of timm, such "
+            "as timm:convnext_tiny.in12k_ft_in1k."
+        )
+    if asked is not None:
+        return by_user(asked)
+    if not draft.spec.time_shift:
+        return by_rule(False, "only for convolutional image models")
+    return by_rule(True, "without it, an image model that is trained does not see motion or order")
 
 
 def drop_path(draft: Draft) -> Choice:

@@ -23,7 +23,10 @@ OTHER_EPOCHS = (
     "started with {now}; if that many epochs are done, training ends at once"
 )
 OTHER_PROCESSES = f"the total batch size is {{batch}}, lr stays {{lr:g}}; {LAST_DIGITS}"
-ADDED = {"freeze": 0, "lora": 0, "augment_strength": 1.0, "finish_loss": 0.0}
+ADDED = {
+    **{"freeze": 0, "lora": 0, "time_shift": False},
+    **{"augment_strength": 1.0, "finish_loss": 0.0},
+}
 """Fields that older records lack, with the values that the older runs used."""
 
 
@@ -141,6 +144,8 @@ class Plan:
     """EMA decay of the weights; 0 for no EMA."""
     soup: int = computed(optimization.soup)
     """Largest number of weights in the model soup; 0 for no soup."""
+    time_shift: bool = computed(optimization.time_shift, "time_shift")
+    """Whether an image model shifts channels between frames."""
     drop_path: float = chosen(optimization.drop_path, "drop_path")
     label_smoothing: float = chosen(optimization.label_smoothing, "label_smoothing")
     class_balance: bool = computed(optimization.class_balance, "class_balance")
@@ -247,6 +252,10 @@ class Plan:
     def with_choices(self, choices: Mapping[str, Choice]) -> "Plan":
         """Return the plan with some of its choices replaced."""
         return Plan.of({**self.choices, **choices})
+
+    def for_probe(self) -> "Plan":
+        """Return the plan of a probe on the published features, without changes for training."""
+        return replace(self, lora=0, time_shift=False)
 
     def settle(self, source: Source, reason: str, **values: Any) -> "Plan":
         """Return the plan with some values replaced; the new values share a source and a reason."""

@@ -81,6 +81,28 @@ def test_drop_path_is_as_published_unless_given():
     assert (given.drop_path, given.choices["drop_path"].reason) == (0.35, "given in the config")
 
 
+@pytest.mark.parametrize(
+    ("keys", "shifts"),
+    [
+        ({"backbone": "timm:test_resnet"}, True),
+        ({"backbone": "timm:test_resnet", "time_shift": False}, False),
+        ({"backbone": "timm:test_resnet", "mode": "probe"}, False),
+        ({"backbone": "timm:test_resnet", "mode": "probe", "time_shift": True}, False),
+        ({"backbone": "timm:test_vit"}, False),
+        ({"backbone": "conv_nano"}, False),
+    ],
+)
+def test_only_convolutional_image_models_that_are_trained_shift_channels(keys, shifts):
+    plan = plan_for(**keys)
+    assert plan.time_shift is shifts
+    assert plan.for_probe().choices["time_shift"].value is False
+
+
+def test_a_backbone_that_cannot_shift_channels_is_refused():
+    with pytest.raises(ConfigError, match="time_shift: timm:test_vit has no convolutions"):
+        plan_for(backbone="timm:test_vit", time_shift=True)
+
+
 def test_few_clips_are_recoloured_and_many_are_not():
     assert plan_for(replace(STATS, num_train=9_999)).augment == {"recolour": 0.4}
     assert plan_for(replace(STATS, num_train=10_000)).augment == {}

@@ -146,7 +146,7 @@ def _take(
 ) -> _Taken | None:
     """Extract a candidate's features; for the arguments and the result, see `try_plan`."""
     started, clips = time.monotonic(), job.prepared.listing.train
-    record = RunRecord(replace(plan, head_grid=None, compile=False, lora=0), job.data)
+    record = RunRecord(replace(plan.for_probe(), head_grid=None, compile=False), job.data)
     extractor = Extractor(build_config(record, job.work_dir), plan.pretrained, job.store)
     view_sec = extractor.view_sec()
     all_views_sec = 2 * (1 + plan.flip) * len(clips) * view_sec

@@ -82,7 +82,7 @@ def keep_probes(
 
 def _again(job: Job, candidate: Candidate, seconds: float) -> Tried | None:
     """Return a scored candidate with its features; None if they are not the same any more."""
-    plan = replace(candidate.plan, head_grid=None, compile=False, lora=0)
+    plan = replace(candidate.plan.for_probe(), head_grid=None, compile=False)
     config = build_config(RunRecord(plan, job.data), job.work_dir)
     extractor = Extractor(config, plan.pretrained, job.store)
     clips = job.prepared.listing.train
@@ -160,7 +160,7 @@ class _Fitted:
 
 
 def _write(job: Job, one: Tried, run: Plan, file: str, fitted: _Fitted) -> None:
-    record = RunRecord(replace(one.candidate.plan, lora=0), job.data)
+    record = RunRecord(one.candidate.plan.for_probe(), job.data)
     model = build_model(model_config(for_testing(record)))
     backbone = one.extractor.model.backbone.state_dict()
     state = {f"backbone.{name}": tensor.cpu() for name, tensor in backbone.items()}

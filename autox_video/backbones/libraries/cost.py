@@ -28,6 +28,7 @@ class Cost:
     gmacs_per_clip: float
     stages: int
     linears: Mapping[str, int]
+    time_shift: bool
 
     def as_fields(self) -> Mapping[str, Any]:
         """Return the values as keyword arguments for a BackboneSpec."""
@@ -65,4 +66,5 @@ def cost_of(build: Callable[[], LibraryBackbone], clip: Size) -> Cost:
         gmacs_per_clip=flops.get_total_flops() / 2e9 / size,
         stages=len(backbone.stage_modules()),
         linears=linears,
+        time_shift=bool(backbone.shifted_layers()),
     )

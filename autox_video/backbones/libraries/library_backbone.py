@@ -23,6 +23,8 @@ Parts = list[tuple[nn.Module, bool]]
 """The parts of a network in forward order, each with a flag that is true for blocks."""
 NET = "net."
 """Prefix added to the library's tensor names in a backbone's state dict."""
+SHIFTED = 8
+"""One in so many channels is shifted in each direction, as in TSM."""
 
 
 class LibraryBackbone(Backbone):
@@ -102,6 +104,10 @@ class LibraryBackbone(Backbone):
         """Return the network's blocks in forward order."""
         return (part for part, is_block in self.parts() if is_block)
 
+    def shifted_layers(self) -> list[nn.Module]:
+        """Return the layers before which `time_shift` shifts channels; empty if there are none."""
+        return []
+
     def in_forward_order(self) -> Iterator[nn.Parameter]:
         """Return all parameters in forward order; parameters outside all parts come first."""
         inside = dict.fromkeys(p for part, _ in self.parts() for p in part.parameters())
@@ -150,8 +156,25 @@ class LibraryBackbone(Backbone):
 class FrameBackbone(LibraryBackbone):
     """A backbone that applies an image network to each frame separately.
 
-    The head combines the frame features over time, by averaging or by attention.
+    The head combines the frame features over time, by averaging or by attention. With `time_shift`,
+    the network itself also combines them: before the first convolution of each residual branch, an
+    eighth of the channels comes from the next frame, and another eighth from the previous frame
+    (TSM, Lin et al. 2019, arXiv 1811.08383). This takes no weights. At the ends of a clip, where
+    the paper has zeros, the channels stay unchanged, so that a still clip has the published
+    features.
+
+    Args:
+        net: the library's network, without a classification head.
+        time_shift: whether to shift channels between frames.
+        options: see LibraryBackbone.
     """
+
+    def __init__(self, net: nn.Module, *, time_shift: bool = False, **options: Any) -> None:
+        super().__init__(net, **options)
+        self.time_shift = TimeShift()
+        if time_shift:
+            for layer in self.shifted_layers():
+                layer.register_forward_pre_hook(self.time_shift)
 
     @abstractmethod
     def frame_features(self, images: Tensor) -> Tensor:
@@ -160,9 +183,29 @@ class FrameBackbone(LibraryBackbone):
     def features(self, x: Tensor) -> Tensor:
         """Return the feature map (B, C, T, H', W') of clips (B, 3, T, H, W)."""
         clips, _, frames = x.shape[:3]
+        self.time_shift.frames = frames
         images = x.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         maps = self.frame_features(images)
         return maps.unflatten(0, (clips, frames)).transpose(1, 2)
+
+
+class TimeShift:
+    """A forward pre-hook that shifts some channels of a layer's input between frames.
+
+    Attributes:
+        frames: number of frames in a clip, T.
+    """
+
+    frames: int = 1
+
+    def __call__(self, layer: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        """Return the input (B*T, C, H, W) with a quarter of its channels shifted."""
+        clips = inputs[0].unflatten(0, (-1, self.frames))
+        count = clips.shape[2] // SHIFTED
+        shifted = clips.clone()
+        shifted[:, :-1, :count] = clips[:, 1:, :count]
+        shifted[:, 1:, count : 2 * count] = clips[:, :-1, count : 2 * count]
+        return shifted.flatten(0, 1)
 
 
 def chain(net: nn.Module) -> Parts:

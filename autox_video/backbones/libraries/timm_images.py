@@ -12,6 +12,8 @@ from typing import Any
 import timm
 import torch
 from mmaction.registry import MODELS
+from timm.models import _efficientnet_blocks as efficientnet
+from timm.models import convnext, regnet, resnet
 from torch import Tensor, nn
 
 from autox_video.backbones.libraries.cost import cost_of
@@ -25,6 +27,17 @@ LARGE_MILLIONS = 20
 """Millions of parameters above which dropout and stochastic depth are used."""
 _MERGED = ("token", "map", "")
 """Values of `global_pool` with which the head does not average the patch tokens."""
+_FIRST_LAYERS = {
+    efficientnet.InvertedResidual: ("conv_pw",),
+    efficientnet.UniversalInvertedResidual: ("dw_start", "pw_exp"),
+    efficientnet.EdgeResidual: ("conv_exp",),
+    efficientnet.DepthwiseSeparableConv: ("conv_dw",),
+    resnet.BasicBlock: ("conv1",),
+    resnet.Bottleneck: ("conv1",),
+    regnet.Bottleneck: ("conv1",),
+    convnext.ConvNeXtBlock: ("conv_dw",),
+}
+"""Names of the first layer of the residual branch by type of block; some may be left out."""
 
 
 @MODELS.register_module()
@@ -62,6 +75,20 @@ class TimmImages(FrameBackbone):
             return maps
         pooled = self.net.forward_head(found, pre_logits=True)
         return torch.cat([maps, pooled[..., None, None].expand(-1, -1, *maps.shape[2:])], 1)
+
+    def shifted_layers(self) -> list[nn.Module]:
+        """Return the first layer of each residual branch of a convolutional network.
+
+        The list is empty if the network has no blocks of a known type.
+        """
+        layers = []
+        for block in self.net.modules():
+            names = next((n for kind, n in _FIRST_LAYERS.items() if isinstance(block, kind)), ())
+            branch = [getattr(block, name) for name in names]
+            branch = [layer for layer in branch if not isinstance(layer, nn.Identity)]
+            if branch and getattr(block, "has_skip", True):
+                layers.append(branch[0])
+        return layers
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
         """Return the tensors of a published file under timm's names, without the classifier."""

@@ -210,6 +210,7 @@ def _of_library(plan: Plan, spec: BackboneSpec) -> dict[str, Any]:
         **size,
         "norm_eval": plan.pretrained is not None,
         **({"lora": adapters} if plan.lora else {}),
+        **({"time_shift": True} if plan.time_shift else {}),
     }
 
 

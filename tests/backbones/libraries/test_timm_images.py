@@ -1,10 +1,13 @@
 """Backbones from timm: features, gradients, freezing, checkpointing and published files."""
 
+import copy
+
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 
+from autox_video.backbones.libraries.library_backbone import TimeShift
 from autox_video.backbones.libraries.timm_images import TimmImages
 from autox_video.backbones.weights.known_weights import find_packaged
 from autox_video.backbones.weights.loading import load_pretrained
@@ -166,3 +169,68 @@ def test_the_packaged_encoder_knows_what_it_sees():
 def test_names_that_timm_does_not_have_are_refused_with_similar_ones():
     with pytest.raises(ConfigError, match="timm:resnet18"):
         BACKBONES["timm:resnet18x"]
+
+
+SHIFTED = {
+    "test_resnet": 4,
+    "test_convnext": 9,
+    "mobilenetv4_conv_small_035": 10,
+    "tf_efficientnet_lite0": 9,
+    "regnety_002": 13,
+    "test_vit": 0,
+    "vgg11": 0,
+}
+"""Number of layers before which channels can be shifted."""
+
+
+@pytest.mark.parametrize(("name", "count"), SHIFTED.items())
+def test_channels_can_be_shifted_before_each_residual_branch(name, count):
+    with torch.device("meta"):
+        assert len(TimmImages(name).shifted_layers()) == count
+
+
+def test_an_eighth_of_the_channels_comes_from_each_neighbour():
+    shift = TimeShift()
+    shift.frames = 3
+    frames = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 8, 2, 2)  # two clips, numbered frames
+    found = shift(torch.nn.Identity(), (frames,))[:, :, 1, 1].view(2, 3, 8)
+    assert found[:, :, 0].tolist() == [[1, 2, 2], [4, 5, 5]]
+    assert found[:, :, 1].tolist() == [[0, 0, 1], [3, 3, 4]]
+    assert (found[:, :, 2:] == torch.arange(6.0).view(2, 3, 1)).all()
+
+
+@pytest.mark.parametrize("name", [name for name, count in SHIFTED.items() if count])
+def test_shifted_frames_see_their_neighbours_and_still_clips_are_unchanged(name):
+    plain, shifted = backbone(name).eval(), backbone(name, time_shift=True).eval()
+    contract.random_weights(plain.net)  # the initial weights of the branches are zero
+    shifted.load_state_dict(plain.state_dict(), strict=True)
+    moving = clips_for(name, frames=6)
+    still = moving[:, :, :1].expand(-1, -1, 6, -1, -1)
+    other = moving.clone()
+    other[:, :, 5] = moving[:, :, 0]
+    with torch.no_grad():
+        torch.testing.assert_close(shifted(still), plain(still), rtol=1e-4, atol=1e-5)
+        mean, reverse = shifted(moving).mean(2), shifted(moving.flip(2)).mean(2)
+        torch.testing.assert_close(plain(moving).mean(2), plain(moving.flip(2)).mean(2))
+        changed = (shifted(moving) - shifted(other)).abs().amax((0, 1, 3, 4)) > 1e-6
+    assert (mean - reverse).abs().max() > 1e-4
+    assert changed[4:].all()
+
+
+def test_a_shifting_backbone_is_trained_like_others():
+    def build(**keys):
+        ours = backbone("test_resnet", time_shift=True, **keys)
+        contract.random_weights(ours.net)
+        return ours
+
+    clips = clips_for("test_resnet")
+    contract.check_gradients(build(), clips)
+    contract.check_checkpointing(build, clips)
+    copied = copy.deepcopy(build().eval())
+    with torch.no_grad():
+        torch.testing.assert_close(copied(clips[:1, :, :2]), build().eval()(clips[:1, :, :2]))
+
+
+@pytest.mark.parametrize(("name", "shifts"), [("test_resnet", True), ("test_vit", False)])
+def test_the_spec_says_whether_channels_can_be_shifted(name, shifts):
+    assert BACKBONES[f"timm:{name}"].time_shift is shifts

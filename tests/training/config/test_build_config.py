@@ -100,6 +100,13 @@ def test_how_the_backbone_computes_arrives():
     assert built(tiny_plan(precision="bfloat16")).optim_wrapper.loss_scale is False
 
 
+@pytest.mark.parametrize("shifts", [True, False])
+def test_the_shift_over_time_arrives(shifts):
+    plan = tiny_plan(backbone="timm:test_resnet", time_shift=shifts)
+    assert built(plan).model.backbone.get("time_shift", False) is shifts
+    assert "time_shift" not in built(plan.for_probe()).model.backbone
+
+
 def test_a_backbone_without_windows_gets_none():
     plan = replace(tiny_plan(backbone="conv_nano"), drop_path=0.1, gradient_checkpointing=True)
     config = built(plan)
