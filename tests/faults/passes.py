@@ -8,6 +8,7 @@ from tests.faults.compare import differences
 from tests.faults.runs import MissedError, Place, Run
 
 BOTH = "tests/faults/train_and_test.py"
+"""The script that trains and tests: a start of Python takes longer than such a test."""
 
 
 def train_reference(place: Place) -> tuple[Run, float]:
