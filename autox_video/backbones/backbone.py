@@ -20,7 +20,7 @@ class Block(nn.Module):
         super().__init__()
         self.drop_path = drop_path
         self.whole_batch = False
-        """Whether to compute the branch for dropped clips too, which keeps tensor shapes fixed."""
+        """Whether to compute the branch even for dropped clips, which keeps tensor shapes fixed."""
 
     def add(self, x: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
         """Return x + branch(x), of shape (B, ...).
@@ -50,7 +50,7 @@ class Backbone(BaseModule):
 
     Args:
         with_cp: whether to use activation checkpointing, which recomputes blocks in the backward
-            pass; this saves memory and costs a second forward pass.
+            pass; this saves memory at the cost of a second forward pass.
         precision: compute dtype, "float32", "bfloat16" or "float16"; the weights and output
             features are always float32.
         init_cfg: weight initialisation config in mmengine's format.
@@ -98,7 +98,7 @@ class Backbone(BaseModule):
 
     def compile_blocks(self) -> None:
         """Set up torch.compile for each block; compilation happens on first use."""
-        # All blocks share one code object, which is compiled anew for each stage, shift and mode.
+        # All blocks share one code object, which is recompiled for each stage, shift and mode.
         limit = torch._dynamo.config
         limit.recompile_limit = max(limit.recompile_limit, 64)
         for block in self.blocks():

@@ -1,8 +1,8 @@
 """LoRA: train small adapters in the linear layers of a network, and keep its weights fixed.
 
 An adapter of rank r adds B A x to the output of a linear layer W x, where A is r x inputs and B is
-outputs x r (Hu et al., ICLR 2022). B starts at zero, so that training starts from the network as it
-is. The adapters are those of the package peft.
+outputs x r (Hu et al., ICLR 2022). B starts at zero, so training starts from the unchanged network.
+The adapters come from the package peft.
 """
 
 import re
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from autox_video.core.errors import InstallError
 
 LEAST_SHARE = 0.25
-"""Smallest share of a network's parameters in linear layers for which adapters are of use."""
+"""Linear layers must contain at least this share of a network's parameters to get adapters."""
 _BASE, _ADAPTER = ".base_layer.", "default"
 _DOWN, _UP = (f".lora_{part}.{_ADAPTER}.weight" for part in "AB")
 _NO_PEFT = (
@@ -24,12 +24,13 @@ _NO_PEFT = (
 
 
 def add_adapters(net: nn.Module, *, rank: int, layers: Collection[str]) -> None:
-    """Add adapters to linear layers of a network, in place, and freeze all other weights.
+    """Add adapters to some of a network's linear layers, in place, and freeze all other weights.
 
     Args:
         net: the network.
         rank: rank of the adapters.
-        layers: names of the layers, with * for each number, as returned by `layers_for_adapters`.
+        layers: names of the layers, with * in place of each number, as returned by
+            `layers_for_adapters`.
 
     Raises:
         InstallError: the package peft cannot be imported.
@@ -41,7 +42,7 @@ def add_adapters(net: nn.Module, *, rank: int, layers: Collection[str]) -> None:
     modules = net.named_modules()
     names = [n for n, m in modules if isinstance(m, nn.Linear) and pattern_of(n) in layers]
     exactly = "|".join(map(re.escape, names))
-    # With alpha equal to the rank, B A is added as it is, so that files need not name the rank.
+    # With alpha equal to the rank, B A is added unscaled, so files need not state the rank.
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=exactly)
     inject_adapter_in_model(config, net, _ADAPTER)
     for layer in _adapted(net):
@@ -50,7 +51,7 @@ def add_adapters(net: nn.Module, *, rank: int, layers: Collection[str]) -> None:
 
 
 def reset_adapters(net: nn.Module) -> None:
-    """Initialise the adapters again, so that they leave the network as it is."""
+    """Reinitialise the adapters, so that they do not change the network's output."""
     for layer in _adapted(net):
         layer.reset_lora_parameters(_ADAPTER, init_lora_weights=True)
 
@@ -75,10 +76,10 @@ def published_name(name: str) -> str:
 
 
 def merged(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict for the network without adapters, which computes the same.
+    """Return a state dict for a network without adapters that computes the same outputs.
 
-    The product of each adapter is added to the weight of its layer. A state dict without adapters
-    is returned unchanged.
+    The product B A of each adapter is added to its layer's weight. A state dict without adapters is
+    returned unchanged.
     """
     merged_state = {}
     for name, tensor in state.items():
@@ -107,9 +108,9 @@ def layers_for_adapters(net: nn.Module, blocks: Iterator[nn.Module]) -> Iterator
     weight of a layer, so an adapter of that layer would have no effect.
 
     Returns:
-        A mapping, filled at the end of the `with` block, from the names of layers, with * for each
-        number, to the sum of their input and output features. It stays empty if these layers have
-        only a small share of the parameters, as in a convolutional network.
+        A mapping, filled at the end of the `with` block, from the names of layers, with * in place
+        of each number, to the sum of their input and output features. It stays empty if these
+        layers have only a small share of the parameters, as in a convolutional network.
     """
     names = {module: name for name, module in net.named_modules()}
     inside = {m for block in blocks for m in block.modules() if m is not block}

@@ -10,7 +10,7 @@ Size = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSpec:
-    """The properties of a backbone, for planning, building configs and loading weights.
+    """The properties of a backbone that are used to plan runs, build configs and load weights.
 
     The backbone class is a torch module registered in mmaction2's MODELS. Its constructor takes the
     arguments `drop_path_rate`, `with_cp` (activation checkpointing), `precision` ("float32",
@@ -41,14 +41,16 @@ class BackboneSpec:
     stages: int = 0
     """Number of stages that can be frozen; 0 if the backbone cannot be frozen."""
     linears: Mapping[str, int] = field(default_factory=dict)
-    """Linear layers that can have LoRA adapters: from their names, with * for each number, to the
-    sum of their input and output features; empty if the backbone cannot have adapters."""
+    """Linear layers that can have LoRA adapters, as a mapping from their names, with * in place of
+    each number, to the sum of their input and output features; empty if the backbone cannot have
+    adapters."""
     window_size: Size | None = None
     """Published attention window size; None if the size cannot be changed."""
     learns: bool = True
     """Whether the backbone has trainable weights; otherwise only the head is trained."""
     scratch_clips: int | None = None
-    """Minimum number of clips for training from scratch; None if only at the user's request."""
+    """Minimum number of clips for training from scratch; None if done only at the user's
+    request."""
     scratch_lr: float = 3.5e-4
     """Learning rate for training from scratch with a batch size of 16."""
     scratch_recolours: bool = False
@@ -70,13 +72,13 @@ class BackboneSpec:
     frames: int | None = None
     """Published number of frames per clip; None if the backbone accepts any number of frames."""
     span_sec: float | None = None
-    """Duration in seconds of the input clips in pretraining; None if unknown or irrelevant."""
+    """Duration, in seconds, of the clips used in pretraining; None if unknown or irrelevant."""
     one_size: bool = False
-    """Whether a built model accepts clips of only one size."""
+    """Whether a model, once built, accepts clips of only one size."""
     published: Mapping[str, Any] = field(default_factory=dict)
     """Description of a model on the library's hub, as plain values. Run records contain the
     description, so that the model can be rebuilt without access to the hub."""
 
     def adapter_millions(self, rank: int) -> float:
-        """Return the number of parameters of LoRA adapters of this rank, in millions."""
+        """Return how many parameters LoRA adapters of this rank have, in millions."""
         return rank * sum(self.linears.values()) / 1e6

@@ -21,7 +21,7 @@ def open_video(path: str | Path, decoder: str = "auto") -> Video:
     """Open a clip, which is a video file or a folder of frame images.
 
     Args:
-        path: path of the file or the folder.
+        path: path to the file or folder.
         decoder: a name in DECODERS, or auto.
 
     Raises:

@@ -22,7 +22,7 @@ TIMES_PER_SLOT = 2
 LEAST_SEEN_SHARE = 0.8
 """Share of a video that its test clips must cover; more clips are taken if necessary."""
 MOST_TEST_CLIPS = 16
-"""Maximum number of test clips that are taken from a video."""
+"""Maximum number of test clips taken from a video."""
 
 
 def train_times(
@@ -81,7 +81,8 @@ def test_times(
 ) -> np.ndarray:
     """Return the frame times of `num_clips` clips spread evenly over the video.
 
-    A single clip is taken from the middle. The other arguments are the same as in `train_times`.
+    If there is only one clip, it is taken from the middle of the video. The other arguments are the
+    same as in `train_times`.
 
     Returns:
         Times of shape (num_clips, clip_len), which depend only on the arguments.
@@ -116,7 +117,7 @@ def seen_share(seconds: float, span_sec: float, *, clips: int) -> float:
     return min(1.0, clips * span_sec / seconds)
 
 
-test_times.__test__ = False  # otherwise pytest collects it as a test
+test_times.__test__ = False  # otherwise pytest would collect it as a test
 
 
 def _check(seconds: float, clip_len: int, frame_interval_sec: float) -> None:

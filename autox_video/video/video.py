@@ -21,7 +21,7 @@ class Video(ABC):
     Each decoder is a subclass that is constructed from a path. Some attributes are properties.
 
     Attributes:
-        path: path of the clip.
+        path: path to the clip.
         decoder: pyav, torchcodec or decord, or `pictures` for a frame folder or animated WebP.
         seconds: length in seconds, > 0; for a large file, an estimate from the header until
             `examine` is called, otherwise exact.
@@ -78,7 +78,7 @@ class Video(ABC):
         """Close the file and the decoder; may be called more than once."""
 
     def error(self, reason: str) -> VideoError:
-        """Return a VideoError with the path of this clip and a reason."""
+        """Return a VideoError with the path to this clip and a reason."""
         return VideoError(f"{self.path}: {reason}.")
 
     @property

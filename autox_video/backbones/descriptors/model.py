@@ -3,13 +3,13 @@
 Every second frame is described by colour histograms over a spatial pyramid (Lazebnik et al.,
 "Beyond Bags of Features", CVPR 2006), histograms of oriented gradients (Dalal and Triggs, CVPR
 2005) and uniform local binary patterns (Ojala et al., PAMI 2002). Gabor energies (Oliva and
-Torralba, "Modeling the Shape of the Scene", IJCV 2001) are computed for brightness, two opponent
-colours and the difference to the next frame. Motion is described by histograms of optical flow
-(Laptev et al., "Learning Realistic Human Actions from Movies", CVPR 2008), which is computed with
-the Lucas-Kanade method. All histograms except the gradient histograms are square-rooted (Hellinger
-kernel).
+Torralba, "Modeling the Shape of the Scene", IJCV 2001) are computed for brightness, two
+opponent-colour channels and the difference from the next frame. Motion is described by histograms
+of optical flow (Laptev et al., "Learning Realistic Human Actions from Movies", CVPR 2008), which is
+computed with the Lucas-Kanade method. All histograms except the gradient histograms are
+square-rooted (Hellinger kernel).
 
-Shape letters: B clips, C channels, T frames or time steps, N frames of all clips, H and W height
+Shape letters: B clips, C channels, T frames or time steps, N frames in all clips, H and W height
 and width, D entries of a descriptor.
 """
 
@@ -25,12 +25,12 @@ from torch import Tensor
 
 CLIPS_AT_A_TIME = 2
 COLOUR_BINS, COLOUR_GRIDS = (8, 6, 6), (1, 2, 3)
-"""Bins for luminance, blue-red and magenta-green, and grid sizes of the spatial pyramid."""
+"""Numbers of bins for luminance, blue-red and magenta-green; grid sizes of the spatial pyramid."""
 DARKEST, BRIGHTEST, MOST_COLOUR = -1.8, 2.2, 1.2
 """Value range of the colour histograms, in pixel standard deviations."""
 SCALES, ORIENTATIONS, GABOR_GRID = 3, 6, 4
 GABOR_SIGMA = 1.5
-"""Sigma of the Gabor envelope in px; the image is halved in size from one scale to the next."""
+"""Sigma of the Gabor envelope in px; the image size is halved from one scale to the next."""
 SURROUND, LEAST_CONTRAST = 10.0, 0.2
 """Sigma of contrast normalisation in px, and the constant added to the local contrast."""
 PATTERN_GRID, PATTERN_SCALES = 3, 2
@@ -100,7 +100,7 @@ class ClipDescriptors(BaseModule):
         frames = clips.transpose(1, 2)
         first = frames[:, ::2].flatten(0, 1)
         grey = first.mean(1, keepdim=True)
-        # The change to the next frame; the last frame is repeated.
+        # The difference from the next frame; the last frame is repeated.
         after = torch.cat([frames[:, 1:], frames[:, -1:]], 1).mean(2, keepdim=True)
         change = after[:, ::2].flatten(0, 1) - grey
         images = (grey, *_opponents(first), change)
@@ -115,7 +115,7 @@ class ClipDescriptors(BaseModule):
 
 
 def colour_histograms(frames: Tensor) -> Tensor:
-    """Return square-rooted colour histograms (N, D) of each grid cell in frames (N, 3, H, W)."""
+    """Return square-rooted colour histograms (N, D) over the grid cells of frames (N, 3, H, W)."""
     values = (frames.mean(1), *(colour[:, 0] for colour in _opponents(frames)))
     centres = [torch.linspace(DARKEST, BRIGHTEST, COLOUR_BINS[0])]
     for most, bins in zip((MOST_COLOUR, 0.7 * MOST_COLOUR), COLOUR_BINS[1:], strict=True):
@@ -147,7 +147,7 @@ def gabor_filters() -> Tensor:
 
 
 def gabor_energies(grey: Tensor, filters: Tensor) -> Tensor:
-    """Return mean Gabor energies (N, D) per scale and grid cell of images (N, 1, H, W)."""
+    """Return the mean Gabor energies (N, D) of images (N, 1, H, W) per scale and grid cell."""
     centred = grey - _blurred(grey, SURROUND)
     image = centred / (_blurred(centred.square(), SURROUND).sqrt() + LEAST_CONTRAST)
     energies = []
@@ -188,7 +188,7 @@ def pattern_histograms(grey: Tensor, numbers: Tensor) -> Tensor:
 
 
 def _shares(patterns: Tensor) -> Tensor:
-    """Return the pattern frequencies (N, D) in each grid cell of pattern maps (N, H, W)."""
+    """Return the pattern frequencies (N, D) over the grid cells of pattern maps (N, H, W)."""
     count, rows, columns = patterns.shape
     cells = PATTERN_GRID**2
     sides = (torch.arange(side, device=patterns.device) for side in (rows, columns))
@@ -260,7 +260,7 @@ def _soft_bins(values: Tensor, centres: Tensor) -> Tensor:
 
 
 def _directions(angle: Tensor, size: Tensor, bins: int) -> Tensor:
-    """Return magnitudes distributed softly over angle bins, (N, bins, H, W); angles are in 0..1."""
+    """Distribute magnitudes softly over angle bins, (N, bins, H, W); angles range from 0 to 1."""
     centres = torch.arange(bins, device=angle.device).view(-1, 1, 1)
     far = (angle * bins - centres).abs()
     far = torch.minimum(far, bins - far)

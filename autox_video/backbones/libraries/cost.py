@@ -20,7 +20,7 @@ UNIT: Size = (8, 224, 224)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The size of a backbone and its cost per clip, with the field names of BackboneSpec."""
+    """The size of a backbone and its cost per clip, with the same field names as BackboneSpec."""
 
     channels: int
     parameters_millions: float

@@ -12,15 +12,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from autox_video.backbones.libraries.library_backbone import LibraryBackbone
 
 TOLERANCE = 1e-3
-"""Maximum change of the features by folding, relative to the largest feature."""
+"""Maximum change in the features due to folding, relative to the largest feature."""
 
 
 @torch.inference_mode()
 def folded(backbone: nn.Module, clips: Tensor) -> nn.Module:
-    """Return a copy of a backbone with its batch norms folded into the convolutions before them.
+    """Return a copy of a backbone with its batch norms folded into the preceding convolutions.
 
     The original backbone is returned if it is not a LibraryBackbone, if it has no batch norms to
-    fold, or if folding changes its features, since a network may call its layers in another order.
+    fold, or if folding changes its features. Folding does so if the network calls its layers in a
+    different order from the one in which they are registered.
 
     Args:
         backbone: a backbone in evaluation mode.

@@ -1,6 +1,6 @@
-"""Find models on the Hugging Face hub or in local folders of the same format.
+"""Find models on the Hugging Face hub or in local folders with the same layout.
 
-This module fetches only the small files that describe a model, into the hub's own cache.
+This module fetches only the small files that describe a model, and stores them in the hub's cache.
 huggingface_hub honours `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE`.
 """
 
@@ -51,7 +51,7 @@ class HubModel:
 
 
 def is_folder(name: str) -> bool:
-    """Return whether a name after `hf:` means a local folder rather than a hub repository."""
+    """Return whether a name after `hf:` refers to a local folder rather than a hub repository."""
     return name.startswith(("./", "../", "/", "~")) or Path(name).is_dir()
 
 
@@ -59,8 +59,8 @@ def find_model(name: str) -> HubModel:
     """Return the description of a model, fetching it if it is not in the cache.
 
     Args:
-        name: ORG/NAME, ORG/NAME@REVISION or a folder. Without a revision, a cached revision is used
-            if there is one, or else the newest revision on the hub.
+        name: ORG/NAME, ORG/NAME@REVISION or a folder. If the name gives no revision, a cached
+            revision is used if there is one, otherwise the newest revision on the hub.
 
     Raises:
         ConfigError: the model does not exist or cannot be fetched.
@@ -81,20 +81,20 @@ def find_model(name: str) -> HubModel:
 
 
 def pinned(name: str) -> str:
-    """Return ORG/NAME@SHA if the description of the model is in the cache, else the given name."""
+    """Return ORG/NAME@SHA if the model's description is in the cache, otherwise the given name."""
     repository, _, revision = name.partition("@")
     path = _cached(repository, CONFIG, revision)
     return name if path is None else f"{repository}@{path.parent.name}"
 
 
 def weights_in(folder: str) -> Path | None:
-    """Return the path of the weight file in a local folder, or None if there is none."""
+    """Return the path to the weight file in a local folder, or None if there is none."""
     paths = (Path(folder).expanduser().absolute() / name for name in WEIGHTS)
     return next((path for path in paths if path.is_file()), None)
 
 
 def read_json(path: Path) -> dict:
-    """Return the object in a JSON file; raise ConfigError if the file has no valid object."""
+    """Return the object in a JSON file; raise ConfigError if the file contains no valid object."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -105,7 +105,7 @@ def read_json(path: Path) -> dict:
 
 
 def _cached(repository: str, file: str, revision: str | None) -> Path | None:
-    """Return the path of a file in the hub's cache, or None if the file is not cached."""
+    """Return the path to a file in the hub's cache, or None if the file is not cached."""
     try:
         path = try_to_load_from_cache(repository, file, revision=revision or None)
     except (HFValidationError, ValueError):
@@ -114,7 +114,7 @@ def _cached(repository: str, file: str, revision: str | None) -> Path | None:
 
 
 def _fetch(name: str, repository: str, revision: str) -> Path:
-    """Fetch config.json and the preprocessing configs; return the path of config.json.
+    """Fetch config.json and the preprocessing configs; return the path to config.json.
 
     Raises:
         ConfigError: the files cannot be fetched.
@@ -141,7 +141,7 @@ def _listed(repository: str, revision: str | None) -> set[str]:
 
 
 def _downloaded(repository: str, file: str, revision: str) -> Path:
-    """Return the path of a file in the hub's cache, downloading the file if necessary."""
+    """Return the path to a file in the hub's cache, downloading the file if necessary."""
     disable_progress_bars()
     try:
         path = hf_hub_download(
@@ -157,7 +157,7 @@ def _downloaded(repository: str, file: str, revision: str) -> Path:
 
 @contextmanager
 def _errors_about(name: str) -> Iterator[None]:
-    """Convert errors from huggingface_hub into messages for the user."""
+    """Convert errors from huggingface_hub to ConfigErrors with messages for the user."""
     about = f"backbone: hf:{name}"
     try:
         yield
@@ -179,7 +179,7 @@ def _errors_about(name: str) -> Iterator[None]:
         ) from error
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "an error")
-        if status in (401, 404):  # mirrors name no reason
+        if status in (401, 404):  # mirrors give no reason
             raise ConfigError(_absent(about)) from error
         raise ConfigError(f"{about}: the hub answered with {status}; try again later.") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HTTPError) as error:

@@ -24,7 +24,7 @@ Parts = list[tuple[nn.Module, bool]]
 NET = "net."
 """Prefix added to the library's tensor names in a backbone's state dict."""
 SHIFTED = 8
-"""One in so many channels is shifted in each direction, as in TSM."""
+"""One in this many channels is shifted in each direction, as in TSM."""
 
 
 class LibraryBackbone(Backbone):
@@ -39,7 +39,7 @@ class LibraryBackbone(Backbone):
         with_cp, precision: see `Backbone`.
         compile: whether to compile the blocks with torch.compile.
         frozen_stages: number of leading blocks to freeze.
-        lora: arguments `rank` and `layers` of `add_adapters`, which adds adapters and freezes all
+        lora: arguments `rank` and `layers` for `add_adapters`, which adds adapters and freezes all
             other weights; None to train the network's own weights.
         norm_eval: whether batch norms keep their pretrained statistics during training.
     """
@@ -72,7 +72,7 @@ class LibraryBackbone(Backbone):
 
     @property
     def name(self) -> str:
-        """The class name of the network, for messages."""
+        """The class name of the network, for use in messages."""
         return type(self.net).__name__
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
@@ -109,7 +109,7 @@ class LibraryBackbone(Backbone):
         return []
 
     def in_forward_order(self) -> Iterator[nn.Parameter]:
-        """Return all parameters in forward order; parameters outside all parts come first."""
+        """Return all parameters in forward order; those that belong to no part come first."""
         inside = dict.fromkeys(p for part, _ in self.parts() for p in part.parameters())
         yield from (p for p in self.parameters() if p not in inside)
         yield from inside
@@ -129,7 +129,7 @@ class LibraryBackbone(Backbone):
         return stages
 
     def freeze(self, stages: int) -> None:
-        """Freeze the first stages and, if there are any, the parameters outside all parts."""
+        """Freeze the first stages and, unless `stages` is 0, all parameters outside the parts."""
         super().freeze(stages)
         if stages:
             inside = {p for part, _ in self.parts() for p in part.parameters()}
@@ -157,11 +157,11 @@ class FrameBackbone(LibraryBackbone):
     """A backbone that applies an image network to each frame separately.
 
     The head combines the frame features over time, by averaging or by attention. With `time_shift`,
-    the network itself also combines them: before the first convolution of each residual branch, an
-    eighth of the channels comes from the next frame, and another eighth from the previous frame
-    (TSM, Lin et al. 2019, arXiv 1811.08383). This takes no weights. At the ends of a clip, where
-    the paper has zeros, the channels stay unchanged, so that a still clip has the published
-    features.
+    the network itself combines them as well: before the first convolution of each residual branch,
+    an eighth of the channels comes from the next frame, and another eighth from the previous frame
+    (TSM, Lin et al. 2019, arXiv 1811.08383). The shift adds no weights. At both ends of a clip,
+    where the paper inserts zeros, the channels stay unchanged, so that a clip of identical frames
+    has the same features as without the shift.
 
     Args:
         net: the library's network, without a classification head.
@@ -193,7 +193,7 @@ class TimeShift:
     """A forward pre-hook that shifts some channels of a layer's input between frames.
 
     Attributes:
-        frames: number of frames in a clip, T.
+        frames: number of frames per clip, T.
     """
 
     frames: int = 1

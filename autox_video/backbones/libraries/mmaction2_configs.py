@@ -1,4 +1,4 @@
-"""Find the configs of mmaction2's models, and read which input the models expect.
+"""Find the configs of mmaction2's models, and determine what input the models expect.
 
 Configs are Python files, but this module never executes them, since a run record from an unknown
 source may name any file. The parser supports only assignments of plain values, which is all that
@@ -21,7 +21,7 @@ from mmengine import Config
 from autox_video.core.errors import ConfigError
 
 FRAME_RATE = 30
-"""Frame rate that is assumed for the training videos of published models, as in Kinetics."""
+"""Frame rate assumed for the videos on which published models were trained, as in Kinetics."""
 _OPERATORS: Mapping[type, Callable] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -35,7 +35,7 @@ _MISNAMED = {
         "uniformerv2-base-p16-res224_clip_8xb32-u8_kinetics700-rgb"
     )
 }
-"""Corrected config names, by model name, for models with a wrong config name in the zoo."""
+"""Corrected config names, by model name, for models whose config name in the zoo is wrong."""
 _DENSE_RANGE = 64
 """Default number of video frames in the range from which DenseSampleFrames samples."""
 NAMED = 5
@@ -50,7 +50,7 @@ class ZooModel:
     name: str
     config: Path
     resolution: int | None
-    """Side of the square input in px; None if the zoo's table does not give the side."""
+    """Side of the square input in px; None if the zoo's table does not state it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def find_model(name: str) -> ZooModel:
     """Return the model with the given name, or the only model whose name starts with that name.
 
     Args:
-        name: full name in the zoo, its start up to a hyphen or underscore, or path of a config.
+        name: full name in the zoo, its start up to a hyphen or underscore, or path to a config.
 
     Raises:
         ConfigError: no model or more than one model matches the name.
@@ -132,7 +132,7 @@ def _config_folder() -> Path:
 
 
 def _side(metadata: Mapping[str, Any]) -> int | None:
-    """Return the side of a square resolution such as `224x224`; None if there is none."""
+    """Return the side of a square resolution such as `224x224`; None for other resolutions."""
     width, _, height = str(metadata.get("Resolution", "")).partition("x")
     return int(width) if width == height and width.isdigit() else None
 
@@ -237,7 +237,7 @@ def test_crop_of(config: Values) -> int | None:
     return next(map(_first, crops), None)
 
 
-test_crop_of.__test__ = False  # pytest would take it for a test in a test file that imports it
+test_crop_of.__test__ = False  # otherwise pytest collects it as a test
 
 
 def _first(size: Any) -> int:
@@ -245,7 +245,7 @@ def _first(size: Any) -> int:
 
 
 def _steps(config: Values, parts: tuple[str, ...] = ("val", "train", "test")) -> Iterator[Values]:
-    """Yield the steps of the data pipelines, one pipeline after the other, in the given order."""
+    """Yield the steps of the data pipelines, one pipeline after another, in the given order."""
     for part in parts:
         dataset = (config.get(f"{part}_dataloader") or {}).get("dataset", {})
         yield from config.get(f"{part}_pipeline") or dataset.get("pipeline") or ()

@@ -28,7 +28,7 @@ FRAME_KEYS = ("num_segments", "num_frames", "t_size")
 SIDE_KEYS = ("input_resolution", "spatial_size")
 """Constructor arguments that fix the height and width of the input in px."""
 _PLANNED = ("frozen_stages", "norm_eval", "bn_frozen", "partial_bn", "with_cp")
-"""Config keys to remove, because the plan sets these options."""
+"""Keys to remove from a config, because the plan sets these options."""
 _OFF = ("pretrained2d", "clip_pretrained")
 """Arguments to set to False, since by default they make `init_weights` load a file."""
 _LATER = {
@@ -38,7 +38,7 @@ _LATER = {
         *("blocks4", "norm"),
     ),
 }
-"""Submodules, in forward order, of classes that register their submodules in another order."""
+"""Submodules, in forward order, of classes that register their submodules in a different order."""
 _C3D_CLIP = (16, 112)
 """Number of frames and side in px of the only input size that C3D's linear layers accept."""
 
@@ -47,8 +47,8 @@ _C3D_CLIP = (16, 112)
 class Mmaction2Model(LibraryBackbone):
     """The backbone and the neck of an mmaction2 recogniser.
 
-    If the recogniser's own head uses only a class token or another vector for the whole clip, the
-    vector is appended to the channels at every position.
+    If the recogniser's own head uses only a class token or another vector that represents the whole
+    clip, that vector is appended to the channels at every position.
 
     Args:
         backbone: the `backbone` entry of the recogniser's config.
@@ -80,7 +80,7 @@ class Mmaction2Model(LibraryBackbone):
         parts = {"backbone": _build(entry, "BN2d" if sees_images else "BN3d")}
         if neck:
             parts["neck"] = _build(neck, "BN3d")
-            parts["neck"].aux_head = None  # only used for a loss of mmaction2's own training
+            parts["neck"].aux_head = None  # used only for a loss in mmaction2's own training
         _reorder(parts["backbone"], _LATER.get(kind, ()))
         if kind == "TimeSformer":
             _set_drop_path(parts["backbone"], drop_path_rate)
@@ -88,7 +88,7 @@ class Mmaction2Model(LibraryBackbone):
 
     @property
     def name(self) -> str:
-        """The class name of the backbone, for messages."""
+        """The class name of the backbone, for use in messages."""
         return self.net.kind
 
     def init_weights(self) -> None:
@@ -116,7 +116,7 @@ class Mmaction2Model(LibraryBackbone):
         return super().parts()
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return a file's tensors without the head, with resized position embeddings."""
+        """Return a file's tensors without the head, with the position embeddings resized."""
         own = {n: t for n, t in state.items() if n.startswith(("backbone.", "neck."))}
         wanted = self.net.state_dict()
         for name, resize in _POSITIONS.get(self.net.kind, {}).items():
@@ -164,7 +164,7 @@ def _adapted(
         changes |= dict.fromkeys(FRAME_KEYS, frames)
     if side is not None:
         changes["input_resolution"] = side
-        # The others interpolate their positions themselves.
+        # The other classes interpolate their position embeddings themselves.
         changes |= {"img_size": side} if kind == "TimeSformer" else {}
     changes |= dict.fromkeys(("drop_path_rate", "backbone_drop_path_rate"), drop_path_rate)
     return {**entry, **{key: value for key, value in changes.items() if key in known}}
@@ -177,7 +177,7 @@ def arguments_of(kind: str) -> set[str]:
 
 
 def _build(entry: Mapping[str, Any], norm: str) -> nn.Module:
-    """Return a module without loading weights or synchronising batch norms."""
+    """Build a module without loading weights or synchronising batch norms."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)  # some constructors log every layer
     try:
@@ -188,7 +188,7 @@ def _build(entry: Mapping[str, Any], norm: str) -> nn.Module:
 
 
 def _cleaned(value: Any, norm: str) -> Any:
-    """Return a copy of a nested config without pretrained files and the keys in `_PLANNED`."""
+    """Return a copy of a nested config without pretrained files or the keys in `_PLANNED`."""
     if isinstance(value, Mapping):
         kept = {k: _cleaned(v, norm) for k, v in value.items() if k not in _PLANNED}
         kept |= {"pretrained": None} if "pretrained" in kept else {}
@@ -232,7 +232,7 @@ def _set_drop_path(module: nn.Module, rate: float) -> None:
 
 
 def _of_slowfast(net: nn.Module, x: Tensor) -> Tensor:
-    """Return the feature maps of both pathways, with the slow pathway's number of time steps."""
+    """Concatenate both pathways' feature maps, with as many time steps as the slow pathway."""
     slow, fast = net(x)
     return torch.cat([adaptive_avg_pool3d(fast, slow.shape[2:]), slow], 1)
 
@@ -254,7 +254,7 @@ def _of_vision_transformer(net: nn.Module, x: Tensor) -> Tensor:
     if net.fc_norm is None:
         return found
     # The library normalises the mean of the tokens; here each token is normalised, since the head
-    # may do more than averaging.
+    # may do more than average.
     return net.fc_norm(found.movedim(1, -1)).movedim(-1, 1)
 
 
@@ -276,7 +276,7 @@ _MAPS: Mapping[str, Callable[[nn.Module, Tensor], Tensor]] = {
 
 
 def _output_of(part: nn.Module, net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the output of one module of a network and the output of the whole network."""
+    """Return the output of one module in a network and the output of the whole network."""
     outputs: list[Tensor] = []
     hook = part.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:

@@ -1,9 +1,9 @@
 """The backbone family `mmaction2:NAME`: action recognition models from mmaction2's model zoo.
 
-NAME is the name of a model in the zoo, an unambiguous start of a name (`mmaction2:x3d_m`), or the
-path of a config (`mmaction2:my/config.py`). Only the model and the data pipelines in a config are
-used. The frame rate is computed from the config's `frame_interval` for videos with 30 frames per
-second, as in Kinetics.
+NAME is the name of a model in the zoo, an unambiguous prefix of such a name (`mmaction2:x3d_m`), or
+the path to a config (`mmaction2:my/config.py`). From a config, only the model and the data
+pipelines are used. The frame rate is computed from the config's `frame_interval`, assuming videos
+with 30 frames per second, as in Kinetics.
 """
 
 import importlib.util
@@ -34,7 +34,7 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
 
 LARGE_MILLIONS = 20
-"""Millions of parameters above which stochastic depth is used if the config gives no rate."""
+"""Model size, in millions of parameters, above which stochastic depth is used by default."""
 HIGHEST_DROP_PATH = 0.2
 """Maximum drop-path rate; configs give higher rates for training from scratch."""
 FRAMES, SIDE = 8, 224
@@ -42,7 +42,7 @@ FRAMES, SIDE = 8, 224
 _RECOGNISERS = {"Recognizer2D": True, "Recognizer3D": False, "RecognizerOmni": False}
 """Types of recognisers for RGB frames, and whether their backbones take single images."""
 _FIXED = ("TANet", "TimeSformer", "MViT", "UniFormerV2", "VisionTransformer", "C3D")
-"""Classes whose parameters depend on the number of frames, or whose frames cover a whole video."""
+"""Classes whose parameters depend on the number of frames, or whose clips span a whole video."""
 _ELSEWHERE = {"timm": "timm", "torchvision": "timm"}
 _BUILD_ERRORS = (KeyError, TypeError, ValueError, AssertionError, AttributeError, RuntimeError)
 
@@ -135,7 +135,7 @@ def _cost(name: str, arguments: Mapping[str, Any], frames: int, side: int):
 
 
 def _sampling(config: Mapping[str, Any], entry: Mapping[str, Any], sees_images: bool) -> Sampling:
-    """Return how frames are sampled; by default, use the clip length of the backbone."""
+    """Return how frames are sampled; the number of frames defaults to the backbone's."""
     sampling = sampling_of(config, sees_images=sees_images)
     if sampling.frames is not None:
         return sampling
@@ -144,13 +144,13 @@ def _sampling(config: Mapping[str, Any], entry: Mapping[str, Any], sees_images: 
 
 
 def _resolution(found: ZooModel, config: Mapping[str, Any], entry: Mapping[str, Any]) -> int:
-    """Return the side in px of the input with which a model was trained."""
+    """Return the side, in px, of the input on which a model was trained."""
     built_for = next((entry[key] for key in SIDE_KEYS if key in entry), None)
     return built_for or crop_of(config) or found.resolution or test_crop_of(config) or SIDE
 
 
 def _takes_one_number(entry: Mapping[str, Any], sees_images: bool) -> bool:
-    """Return whether a model only works with a fixed number of frames."""
+    """Return whether a model works only with a fixed number of frames."""
     kind = entry["type"]
     if kind in _FIXED or kind == "ResNet3dSlowFast":
         return True
@@ -159,7 +159,7 @@ def _takes_one_number(entry: Mapping[str, Any], sees_images: bool) -> bool:
 
 def _drop_path(entry: Mapping[str, Any], parameters_millions: float) -> float:
     if entry["type"] == "TimeSformer":
-        return 0.1  # the rate in its class
+        return 0.1  # the rate that its class uses
     if "drop_path_rate" not in arguments_of(entry["type"]):
         return 0.0
     default = 0.1 if parameters_millions > LARGE_MILLIONS else 0.0

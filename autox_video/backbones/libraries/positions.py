@@ -13,9 +13,10 @@ def resized_grid(published: Tensor, wanted: Tensor, *, dims: int = 2, prefix: in
 
     Args:
         published: position embeddings of the published model.
-        wanted: tensor whose shape the result will have; the values are ignored.
+        wanted: tensor whose shape the result will have; its values are ignored.
         dims: 1 for time steps (linear interpolation), 2 for a square grid (bicubic interpolation).
-        prefix: number of leading embeddings outside the grid, such as a class token's, to keep.
+        prefix: number of leading embeddings to keep, such as a class token's, that lie outside the
+            grid.
     """
     if published.shape == wanted.shape:
         return published

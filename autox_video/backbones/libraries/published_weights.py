@@ -1,4 +1,4 @@
-"""Find the weights that a library publishes for a backbone missing from our own table."""
+"""Find the weights that a library publishes for a backbone that our own table lacks."""
 
 import importlib.util
 import re
@@ -23,7 +23,7 @@ def published_file(backbone: str) -> KnownFile | None:
     For a file on the Hugging Face hub, the licence is looked up online if possible.
 
     Args:
-        backbone: name of a backbone, such as "timm:resnet18".
+        backbone: backbone name, such as "timm:resnet18".
 
     Raises:
         ConfigError: the library has no such backbone.
@@ -72,7 +72,7 @@ def _of_mmaction2(backbone: str, name: str) -> KnownFile | None:
             for model in yaml.safe_load(index.read_text(encoding="utf-8"))["Models"]:
                 url = str(model.get("Weights") or "").strip("()")
                 if name == model.get("Name") and url:
-                    # The weights of VideoMAE are its authors', who exclude commercial use.
+                    # The authors of VideoMAE, who published its weights, exclude commercial use.
                     licence = "CC-BY-NC-4.0" if "videomae" in name else "Apache-2.0"
                     data, digits = model["Results"][0]["Dataset"], url[-12:].partition(".")[0]
                     return _file(backbone, url, licence, data, 0, digits)
@@ -80,7 +80,7 @@ def _of_mmaction2(backbone: str, name: str) -> KnownFile | None:
 
 
 def _of_hub(backbone: str, name: str) -> KnownFile | None:
-    """Return the weight file in a local folder, in the cache or on the hub, in this order.
+    """Return the weight file from a local folder, the cache or the hub, tried in this order.
 
     If the cache contains a description of the model, the weights come from the same commit.
     """

@@ -24,9 +24,9 @@ from autox_video.core.errors import ConfigError
 
 FRAMES = 8
 LARGE_MILLIONS = 20
-"""Millions of parameters above which dropout and stochastic depth are used."""
+"""Model size, in millions of parameters, above which dropout and stochastic depth are used."""
 _MERGED = ("token", "map", "")
-"""Values of `global_pool` with which the head does not average the patch tokens."""
+"""Values of `global_pool` for which the head does not average the patch tokens."""
 _FIRST_LAYERS = {
     efficientnet.InvertedResidual: ("conv_pw",),
     efficientnet.UniversalInvertedResidual: ("dw_start", "pw_exp"),
@@ -37,7 +37,7 @@ _FIRST_LAYERS = {
     regnet.Bottleneck: ("conv1",),
     convnext.ConvNeXtBlock: ("conv_dw",),
 }
-"""Names of the first layer of the residual branch by type of block; some may be left out."""
+"""Possible names of the first layer of each block type's residual branch, in forward order."""
 
 
 @MODELS.register_module()
@@ -108,7 +108,7 @@ def _create(name: str, side: int | None, drop_path_rate: float) -> nn.Module:
     for extra in ({"dynamic_img_size": True}, {"img_size": side}) if built else ():
         try:
             return timm.create_model(name, **keys, **extra)
-        except TypeError:  # the model does not take this key
+        except TypeError:  # the model does not accept this argument
             continue
     return timm.create_model(name, **keys)
 
@@ -123,7 +123,7 @@ def _as_map(net: nn.Module, found: Tensor, images: Tensor) -> Tensor:
         tokens = found[:, getattr(net, "num_prefix_tokens", 0) :]
         patch = net.patch_embed.patch_size
         rows, columns = (n // p for n, p in zip(images.shape[2:], patch, strict=True))
-        if rows * columns != tokens.shape[1]:  # a model that merges patches later
+        if rows * columns != tokens.shape[1]:  # the model merges patches later on
             rows = columns = round(tokens.shape[1] ** 0.5)
         return tokens.transpose(1, 2).unflatten(2, (rows, columns))
     if getattr(net, "output_fmt", "NCHW") == "NHWC":
@@ -142,9 +142,9 @@ def _head_does_more(net: nn.Module) -> bool:
 
 
 def _from_efficientnet_pytorch(net: nn.Module, state: Mapping[str, Tensor]) -> State:
-    """Rename the tensors of a file from the package EfficientNet-PyTorch to timm's names.
+    """Give timm's names to the tensors of a file from the package EfficientNet-PyTorch.
 
-    The package and timm use different names but the same order of tensors.
+    The package and timm name the tensors differently but keep them in the same order.
     """
     pairs = zip(net.state_dict().items(), state.items(), strict=False)
     return {ours: tensor for (ours, _), (_, tensor) in pairs}

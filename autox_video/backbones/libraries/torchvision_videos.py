@@ -26,9 +26,9 @@ from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import ConfigError
 
 LARGE_MILLIONS = 20
-"""Millions of parameters above which dropout is used before the head."""
+"""Model size, in millions of parameters, above which dropout is used before the head."""
 _HEADS = ("fc", "classifier", "head")
-"""Names of the classification head in torchvision's video models."""
+"""Possible names of the classification head in torchvision's video models."""
 _SPATIAL, _TEMPORAL = "pos_encoding.spatial_pos", "pos_encoding.temporal_pos"
 
 
@@ -190,7 +190,7 @@ def _weights(name: str) -> WeightsEnum:
 
 
 def _sampling(published: WeightsEnum) -> tuple[float, int]:
-    """Return the frame rate and the number of frames used for the published accuracy."""
+    """Return the frame rate and the number of frames with which the accuracy was measured."""
     described = published.meta["_docs"]
     rate = re.search(r"frame_rate=([0-9.]+)", described)
     frames = re.search(r"clip_len=([0-9]+)", described)

@@ -41,14 +41,14 @@ from autox_video.core.errors import ConfigError
 
 FRAMES = 8
 LARGE_MILLIONS = 20
-"""Millions of parameters above which dropout and stochastic depth are used."""
+"""Model size, in millions of parameters, above which dropout and stochastic depth are used."""
 PROBED_FRAMES = 16
 """Maximum number of frames for V-JEPA 2 without a head, which accepts any even number of frames.
 The authors use 16 frames for Kinetics (Assran et al. 2025) and 64 frames for pretraining."""
 _COLOURS = ((0, 0, 0), (255, 255, 255), (255, 0, 0))
 _PX = 64
 _NOT_NEEDED = ("id2label", "label2id", "task_specific_params", "_name_or_path")
-"""Config entries to leave out, which can be long and do not affect the network."""
+"""Config entries to leave out, because they can be long and do not affect the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _frames(config: PreTrainedConfig) -> int:
 
 
 def _preparation(model: HubModel, *, is_video: bool) -> Preparation:
-    """Find out how the model's processor prepares frames by processing frames of a single colour.
+    """Process single-colour frames to find out how the model's processor prepares frames.
 
     Raises:
         ConfigError: the model has no processor, or the processor does more than scale pixel values.
@@ -194,7 +194,7 @@ def _preparation(model: HubModel, *, is_video: bool) -> Preparation:
 
 
 def _prepared(processor: Any, colour: tuple[int, int, int]) -> Tensor:
-    """Return the processor's output (3, H, W) for a frame of a single colour."""
+    """Return the processor's output (3, H, W) for a single-colour frame."""
     frame = torch.tensor(colour, dtype=torch.uint8)[:, None, None].expand(-1, _PX, _PX)
     if isinstance(processor, BaseVideoProcessor):
         output = processor([frame[None]], do_sample_frames=False, return_tensors="pt")

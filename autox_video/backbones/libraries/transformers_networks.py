@@ -48,9 +48,9 @@ IMAGE_MODELS = (
 VIDEO_MODELS = ("timesformer", "videomae", "videoprism_vision_model", "vivit", "vjepa2")
 """Model types of the supported video models."""
 _POOLS = ("aimv2_vision_model", "convnext", "convnextv2", "siglip_vision_model")
-"""Types without a class token whose pooled output is not just the mean of the feature map."""
+"""Model types with no class token whose pooled output is more than the feature map's mean."""
 _TOWER = "video_model."
-"""Prefix of the video model's tensors in VideoPrism files that also contain a text model."""
+"""Prefix of the video model's tensor names in VideoPrism files that also contain a text model."""
 
 
 def config_from(record: Mapping[str, Any]) -> PreTrainedConfig:
@@ -149,13 +149,13 @@ class TransformersImages(FrameBackbone, _TransformersBackbone):
         return _appended(maps, first if pooled is None else pooled)
 
     def _as_map(self, tokens: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the patch tokens as a map (N, C, H', W'), and the class token (N, C) if any.
+        """Return the patch tokens as a map (N, C, H', W'), and the class token (N, C), if any.
 
         Class and register tokens precede the patch tokens.
         """
         patch, length = getattr(self.published, "patch_size", None), tokens.shape[1]
         side = images.shape[-1] // patch if isinstance(patch, int) else length
-        if side * side > length:  # a model that merges patches later
+        if side * side > length:  # the model merges patches later on
             side = math.isqrt(length)
         extra = length - side * side
         maps = tokens[:, extra:].transpose(1, 2).unflatten(2, (side, side))
@@ -191,7 +191,7 @@ class TransformersVideos(_TransformersBackbone):
         _set_drop_path(made, drop_path_rate)
         self.kind = made.model_type
         self.frames, self.side = frames or native_frames(made), side or native_side(made)
-        if self.kind != "videoprism_vision_model":  # it interpolates in its forward pass
+        if self.kind != "videoprism_vision_model":  # it interpolates them in its forward pass
             _set_size(made, self.frames, self.side)
         network = _video_class(made)
         self._keys = _without_pooler(network)
@@ -201,8 +201,8 @@ class TransformersVideos(_TransformersBackbone):
     def parts(self) -> Parts:
         """Return the network's parts in forward order, each with a flag that is true for blocks.
 
-        The pooler of V-JEPA 2 is the last block. As several parts, its layers would not be in
-        forward order, and its query would count as a parameter before the first block.
+        V-JEPA 2's pooler counts as the last block. If it were split into parts, its layers would
+        not be in forward order, and its query would count as a parameter before the first block.
         """
         pooler = getattr(self.net, "pooler", None)
         if self.kind != "vjepa2" or pooler is None:
@@ -213,7 +213,7 @@ class TransformersVideos(_TransformersBackbone):
         """Return the feature map (B, C, T', H', W') of clips (B, 3, T, H, W)."""
         tokens, pooled = self._tokens(x.transpose(1, 2))
         tokens = tokens[:, tokens.shape[1] - math.prod(self.grid) :]
-        if self.kind == "timesformer":  # the only one whose tokens have the time last
+        if self.kind == "timesformer":  # the only type with time as the last axis of its tokens
             steps, rows, columns = self.grid
             maps = tokens.unflatten(1, (rows, columns, steps)).permute(0, 4, 3, 1, 2)
         else:
@@ -260,11 +260,11 @@ _POOLED: Mapping[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "vjepa2": lambda net, tokens: net.pooler(tokens),
     "videoprism_vision_model": lambda net, tokens: net.head_layernorm(net.head(tokens)[0]),
 }
-"""For each model type, the pooling in the model's own head before the classifier."""
+"""For each model type, the pooling that precedes the classifier in the model's own head."""
 
 
 def native_frames(config: PreTrainedConfig) -> int:
-    """Return the number of frames in an input clip of the published model."""
+    """Return the number of frames in the published model's input clips."""
     return config.frames_per_clip if config.model_type == "vjepa2" else config.num_frames
 
 
@@ -294,7 +294,7 @@ def _set_size(config: PreTrainedConfig, frames: int, side: int) -> None:
 
 def _set_drop_path(config: PreTrainedConfig, rate: float) -> None:
     if hasattr(config, "drop_path_rate"):
-        vars(config)["drop_path_rate"] = rate  # TimeSformer declares an integer
+        vars(config)["drop_path_rate"] = rate  # TimeSformer's config declares it as an integer
 
 
 def _class_of(mapping: Any, config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -312,13 +312,13 @@ def _video_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
 
 
 def _without_pooler(network: type[PreTrainedModel]) -> dict[str, bool]:
-    """Return the argument that omits a pooling layer, since most files have no weights for it."""
+    """Return the argument that omits the pooling layer, for which most files have no weights."""
     takes = "add_pooling_layer" in inspect.signature(network.__init__).parameters
     return {"add_pooling_layer": False} if takes else {}
 
 
 def _without_head(net: PreTrainedModel) -> PreTrainedModel:
-    """Remove the classifier and the predictor; turn VideoMAE's fixed positions into a buffer."""
+    """Remove the classifier and the predictor; turn VideoMAE's fixed embeddings into a buffer."""
     if hasattr(net, "classifier"):
         net.classifier = nn.Identity()
     if hasattr(net.base_model, "predictor"):
@@ -347,7 +347,7 @@ def _appended(maps: Tensor, pooled: Tensor) -> Tensor:
 
 
 def _resized(name: str, table: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tensor:
-    """Interpolate position embeddings (1, L, C), keeping the embedding of the class token."""
+    """Interpolate position embeddings (1, L, C), keeping the class token's embedding."""
     if name.endswith("time_embeddings"):
         old, new = old[:1], new[:1]
     elif table.shape[1] - 1 == math.prod(old[1:]):

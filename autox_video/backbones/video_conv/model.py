@@ -36,13 +36,13 @@ LAYOUT = torch.channels_last_3d
 
 @MODELS.register_module()
 class VideoConv(backbone.Backbone):
-    """A residual network of separate spatial and temporal convolutions.
+    """A residual network with separate spatial and temporal convolutions.
 
     The network maps clips (B, 3, T, H, W) to float32 features (B, 2 C, T', H', W'). C is
     channels[-1], T' is T / 2 with three or more stages (otherwise T), H' is H / 2^(stages + 1) and
-    W' is W / 2^(stages + 1), each rounded up. The first C channels are local features. The other
-    channels are the maxima of the local features over the clip, repeated at every position, so that
-    a head with average pooling receives both averages and maxima.
+    W' is W / 2^(stages + 1), each rounded up. The first C channels are local features. The others
+    are the maxima of the local features over the clip, repeated at every position, so that a head
+    with average pooling receives both averages and maxima.
 
     Args:
         channels: numbers of channels in the first layer and in each stage. The numbers for the
@@ -150,7 +150,7 @@ class Stem(nn.Module):
         self.conv = Conv(3, channels, (3, 3, 3), (1, 2, 2), (1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a convolution of the clips and of their differences from the temporal mean."""
+        """Return the convolution of the clips and of their differences from the temporal mean."""
         changes = x - x.mean(2, keepdim=True)
         # This is a single convolution whose weights are 0 for inputs that a channel does not see.
         of_colours, of_changes = self.conv.weight.tensor_split([self.colours])
@@ -161,7 +161,7 @@ class Stem(nn.Module):
 
 
 class Downsample(Conv):
-    """A convolution that halves height and width, and with `steps=2` also the time steps.
+    """A convolution that halves height, width and, with `steps=2`, the number of time steps.
 
     `channels` includes the structure tensor's channels if the stage receives the tensor.
     """
@@ -181,7 +181,7 @@ class Downsample(Conv):
 
 
 class Block(backbone.Block):
-    """A residual block of a spatial and a temporal convolution on inputs (B, C, T, H, W)."""
+    """A residual block with a spatial and a temporal convolution, for inputs (B, C, T, H, W)."""
 
     def __init__(self, channels: int, drop_path: float) -> None:
         super().__init__(drop_path)

@@ -14,7 +14,7 @@ from torch import Tensor
 ENTRIES = 6
 """Number of tensor entries: xx, yy, tt, xy, xt and yt (x horizontal, y vertical, t time)."""
 FLOOR = 0.01
-"""Constant added to the trace to suppress noise, in squared pixel standard deviations."""
+"""Noise-suppressing constant added to the trace, in squared pixel standard deviations."""
 
 
 def structure_tensor(x: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def structure_tensor(x: Tensor) -> Tensor:
 
 
 def halved(x: Tensor) -> Tensor:
-    """Average each 2x2 pixels; if a size is odd, the last row or column is averaged separately."""
+    """Average blocks of 2x2 pixels; if a size is odd, average the last row or column separately."""
     return F.avg_pool3d(x, (1, 2, 2), ceil_mode=True, count_include_pad=False)
 
 

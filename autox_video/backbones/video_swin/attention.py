@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 LN_2 = math.log(2)
 CHUNK_BYTES = 4 * 2**20
-"""Bytes of attention weights per chunk and core, chosen to fit in the cache of a core."""
+"""Bytes of attention weights per chunk and core, chosen to fit in a core's cache."""
 FEW_ROWS = 5
 SAFE_SUMS = (2.0**-60, 2.0**60)
 """Range of softmax denominators that is safe in both float32 and bfloat16."""
@@ -65,7 +65,7 @@ class _Chunked(torch.autograd.Function):
     def forward(ctx, qkv: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
         windows, tokens, _, heads, channels = qkv.shape
         mixed = qkv.new_empty(windows, tokens, heads, channels)
-        # The logits are in base 2, because torch's exp2 takes a quarter of the time of its softmax.
+        # The logits are in base 2, because torch's exp2 is four times as fast as its softmax.
         added = bias[None] / LN_2
         if mask is not None:
             added = torch.add(added, mask, alpha=1 / LN_2)
@@ -108,8 +108,8 @@ class _Chunked(torch.autograd.Function):
 def _exponentials(query: Tensor, key: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
     """Return softmax numerators (k h, N, N), as powers of 2, and denominators (k h, N, 1).
 
-    Subtracting the maximum needs another pass over the logits, so it is done only if the sums show
-    a risk of overflow or underflow.
+    Subtracting the maximum needs another pass over the logits, so the maximum is subtracted only if
+    the sums show a risk of overflow or underflow.
     """
     powers = _logits(query, key, added).exp2_()
     sums = powers.sum(-1, keepdim=True)
@@ -132,9 +132,9 @@ def _logits(query: Tensor, key: Tensor, added: Tensor) -> Tensor:
 def _add_rows(total: Tensor, rows: Tensor) -> None:
     """Add the sum of rows (k, n) to a float32 total (n,) in place.
 
-    Many rows are summed by a matrix product with ones, and few rows are added one by one. Either
-    way is several times as fast as torch's sum over the first dimension (benchmarks/attention.py,
-    32 frames).
+    Many rows are summed by a matrix product with ones, and few rows are added one by one. Both
+    methods are several times as fast as torch's sum over the first dimension
+    (benchmarks/attention.py, 32 frames).
     """
     if len(rows) > FEW_ROWS:
         total += (rows.new_ones(1, len(rows)) @ rows)[0]
@@ -146,8 +146,7 @@ def _add_rows(total: Tensor, rows: Tensor) -> None:
 def _chunks(qkv: Tensor, period: int) -> list[tuple[int, int]]:
     """Return the ranges (start, end) of windows to process together.
 
-    A range covers whole clips or a part of one clip. The bias and mask repeat every `period`
-    windows.
+    A range covers whole clips or part of one clip. The bias and mask repeat every `period` windows.
     """
     windows, tokens, _, heads, _ = qkv.shape
     room = CHUNK_BYTES * torch.get_num_threads()

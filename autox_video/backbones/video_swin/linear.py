@@ -26,7 +26,7 @@ class Linear(nn.Linear):
         return F.linear(x, self.weight.to(x.dtype), bias)
 
     def by_packed(self, x: Tensor, *, gelu: bool = False) -> Tensor:
-        """Return the output without gradients, optionally after a GELU; `packs(x)` must be true."""
+        """Return the output (after an optional GELU) without gradients; `packs(x)` must be true."""
         weight, bias = self._packed_for(x.dtype)
         activation = "gelu" if gelu else "none"
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
@@ -41,7 +41,7 @@ class Linear(nn.Linear):
         return {name: value for name, value in self.__dict__.items() if name != "_packed"}
 
     def _packed_for(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Return the packed weight and the bias in a dtype, cached until the parameters change."""
+        """Return packed weight and bias in a dtype; they are cached until the parameters change."""
         parameters = [p for p in (self.weight, self.bias) if p is not None]
         source = (dtype, *((p.data_ptr(), _version(p)) for p in parameters))
         if self._packed is None or self._packed[0] != source:
@@ -61,11 +61,11 @@ def packs(x: Tensor) -> bool:
 
 @cache
 def _has_onednn(dtype: torch.dtype) -> bool:
-    """Whether oneDNN is available and has fast matrix products in a dtype."""
+    """Whether oneDNN is available and has fast matrix products for a dtype."""
     if not torch.backends.mkldnn.is_available():
         return False
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
-        return False  # other CPUs were not measured
+        return False  # speed not measured on other CPUs
     if dtype == torch.bfloat16:
         return torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return dtype == torch.float32

@@ -118,7 +118,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 class PatchEmbedding(nn.Module):
-    """Embeds clips (B, 3, T, H, W) as tokens (B, L, C), and returns the size of the token map."""
+    """Embeds clips (B, 3, T, H, W) as tokens (B, L, C), and also returns the token map's size."""
 
     def __init__(self, dims: int, patch_size: Size) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class PatchEmbedding(nn.Module):
         self.norm = LayerNorm(dims)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Size]:
-        """Apply a non-overlapping convolution as one matrix product over the patches."""
+        """Apply a non-overlapping convolution as a single matrix product over the patches."""
         lengths = zip(x.shape[2:], self.patch_size, strict=True)
         missing = [-length % patch for length, patch in lengths]
         if any(missing):
@@ -142,7 +142,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PatchMerging(nn.Module):
-    """Merges each 2x2 tokens (B, L, C) into one token with twice the channels, (B, L / 4, 2 C)."""
+    """Merges blocks of 2x2 tokens (B, L, C) into tokens with twice the channels (B, L / 4, 2 C)."""
 
     def __init__(self, dims: int) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class PatchMerging(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks with alternately regular and shifted windows, followed by downsampling."""
+    """A stage of blocks that alternate between regular and shifted windows, then downsampling."""
 
     def __init__(self, blocks: list["Block"], *, is_last: bool) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from torch import Tensor
 from autox_video.backbones.spec import Size
 
 APART = -100.0
-"""Mask value for tokens that share a window only because of the cyclic shift, as published."""
+"""Published mask value for tokens that share a window only because of the cyclic shift."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,7 +45,7 @@ class Windows:
 
 
 class _Reorder(torch.autograd.Function):
-    """Reorder rows by unique indices; an index past the last row selects zeros.
+    """Reorder rows by unique indices; an index past the last row selects a row of zeros.
 
     The backward pass uses the inverse order, which is faster than autograd's scatter-add.
     """
@@ -75,7 +75,7 @@ def make_windows(
 
     Args:
         size: size of the token map.
-        full: window size before clipping, for which the bias tables are made.
+        full: window size before clipping, which determines the size of the bias tables.
         shifted: whether windows are cyclically shifted by half a window.
         dtype: dtype of the mask.
         device: device of the returned tensors.

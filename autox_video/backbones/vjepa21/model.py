@@ -1,12 +1,12 @@
-"""The video encoder of V-JEPA 2.1 (Mur-Labadia et al. 2026), made from V-JEPA 2 of transformers.
+"""The video encoder of V-JEPA 2.1 (Mur-Labadia et al. 2026), built on transformers' V-JEPA 2.
 
-It differs from the encoder of V-JEPA 2 in the rotary position embeddings: the pairs of channels
-that are rotated together are neighbours, and rows and columns are scaled to the grid of 256 px. It
-also adds an embedding of the modality (video) to all tokens. The layers for images and the norms of
-intermediate blocks, which are used only in pretraining, are left out.
+The encoder differs from that of V-JEPA 2 in its rotary position embeddings: channels that are
+rotated together as a pair are adjacent, and row and column positions are scaled to the grid for 256
+px. The encoder also adds an embedding for the modality (video) to all tokens. The layers for images
+and the norms of intermediate blocks, which are used only in pretraining, are left out.
 
 Shape letters: B clips, T frames, H and W height and width, h heads, L tokens, C channels, D
-channels of a head; T', H' and W' time steps, rows and columns of the feature map.
+channels per head; T', H' and W' time steps, rows and columns of the feature map.
 """
 
 import re
@@ -25,14 +25,14 @@ from autox_video.backbones.spec import Size
 PATCH, TUBELET = 16, 2
 """Size of a token: height and width in px, and number of frames."""
 _LAST_ROW = 15
-"""Position of the last row and column: the encoders were first trained on a grid of 16x16."""
+"""Position of the last row and column: the encoders were first trained on 16x16 grids."""
 _LONGEST_WAVE = 10_000
 _NAMES = {
     "patch_embed.proj.": "embeddings.patch_embeddings.proj.",
     "norms_block.3.": "layernorm.",  # the norm after the last block
     "blocks.": "layer.",
 }
-"""Prefixes of tensor names: published names and those of transformers."""
+"""Prefixes of tensor names, mapped from the published ones to those in transformers."""
 _BIAS = "embeddings.patch_embeddings.proj.bias"
 
 
@@ -88,9 +88,9 @@ class VJEPA21(LibraryBackbone):
         return tokens.transpose(1, 2).unflatten(2, self.grid)
 
     def own_names(self, state: Mapping[str, Tensor]) -> State:
-        """Return the tensors of a published file under the names of transformers.
+        """Return the tensors of a published file under their names in transformers.
 
-        The embedding of the modality is added to the bias of the patch embedding.
+        The modality embedding is added to the bias of the patch embedding.
         """
         own: State = {}
         state = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
@@ -105,7 +105,7 @@ class VJEPA21(LibraryBackbone):
 
 
 def _separated(name: str, tensor: Tensor) -> State:
-    """Return a tensor under its new name; queries, keys and values become three tensors."""
+    """Return a tensor under its new name; joint queries, keys and values are split into three."""
     name = name.replace(".attn.", ".attention.")
     if ".qkv." not in name:
         return {name: tensor}
@@ -145,12 +145,12 @@ class RotaryAttention(VJEPA2RopeAttention):
 class Rotation(nn.Module):
     """Rotary position embeddings in three dimensions (Su et al. 2021, arXiv 2104.09864).
 
-    A third of the channels of a head depends on the time step, a third on the row and a third on
-    the column; channels that remain do not depend on the position.
+    A third of each head's channels are rotated according to the time step, a third according to the
+    row and a third according to the column; any remaining channels are not rotated.
 
     Args:
-        grid: number of time steps, rows and columns; their product is L.
-        channels: channels of a head, D.
+        grid: numbers of time steps, rows and columns; their product is L.
+        channels: number of channels per head, D.
     """
 
     def __init__(self, grid: Size, channels: int) -> None:

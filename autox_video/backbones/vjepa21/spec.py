@@ -1,6 +1,6 @@
 """The specs of the V-JEPA 2.1 encoders (Mur-Labadia et al. 2026).
 
-The sizes are those of https://github.com/facebookresearch/vjepa2.
+The sizes come from https://github.com/facebookresearch/vjepa2.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""Download a file over HTTP, with resuming, a checksum test and a lock between processes."""
+"""Download a file over HTTP: resumable, verified by checksum and locked between processes."""
 
 import http.client
 import math
@@ -21,13 +21,13 @@ from autox_video.core.files import atomic_write
 from autox_video.core.files import sha256 as sha256_of
 
 SILENCE_SEC = 30.0
-"""Time in seconds without any received data after which a connection counts as broken."""
+"""Time, in seconds, without any data after which a connection counts as broken."""
 
 WAITS_SEC = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Waiting times in seconds between successive attempts that receive no data."""
+"""Waiting times, in seconds, between successive attempts that receive no data."""
 
 SPARE_BYTES = 64 << 20
-"""Disk space that must remain free after the download, in bytes."""
+"""Disk space, in bytes, that must remain free after the download."""
 
 _BLOCK = 1 << 20
 _AGAIN = (408, 429, 500, 502, 503, 504)
@@ -39,9 +39,9 @@ class Download:
 
     address: str
     target: Path
-    """Path of the downloaded file; a partial file is kept in the same folder until completion."""
+    """Path to the downloaded file; until completion, a partial file is kept in the same folder."""
     label: str
-    """Name of the file in messages."""
+    """Name of the file to use in messages."""
     sha256: str = ""
     """Hexadecimal SHA-256 digest or its first digits; empty if unknown."""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -49,12 +49,12 @@ class Download:
 
     @property
     def partial(self) -> Path:
-        """Path of the partial file."""
+        """Path to the partial file."""
         return self.target.with_name(f".{self.target.name}.partial")
 
     @property
     def validator(self) -> Path:
-        """Path of the file that stores the partial file's entity tag or modification date."""
+        """Path to the file that stores the partial file's entity tag or modification date."""
         return self.target.with_name(f".{self.target.name}.tag")
 
 
@@ -129,7 +129,7 @@ def _download_rest(wanted: Download, end: float) -> None:
     have = _size(wanted.partial)
     tag = _read(wanted.validator)
     if have and not (tag or wanted.sha256):
-        have = 0  # nothing could tell whether the rest belongs to it
+        have = 0  # it is impossible to tell whether the rest belongs to it
     with _connection(wanted, have, tag, end) as response:
         if response is None:
             return
@@ -174,7 +174,7 @@ def _copy(
 def _connection(
     wanted: Download, have: int, tag: str, end: float
 ) -> Iterator[http.client.HTTPResponse | None]:
-    """Yield a response with the bytes from `have` on or the whole file; None if already complete.
+    """Yield a response with the bytes from `have` onwards or all bytes; None if already complete.
 
     Raises:
         FetchError: the server refuses the request.

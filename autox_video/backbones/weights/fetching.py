@@ -43,12 +43,12 @@ class NoNetworkError(FetchError):
 
 
 def fetch(known: KnownFile, folders: Sequence[Path] = (), seconds: float | None = None) -> Path:
-    """Return the path of a known file, downloading the file if there is no local copy.
+    """Return the path to a known file, downloading the file if there is no local copy.
 
     Args:
         known: the known weight file.
         folders: folders to search for the file, in addition to the caches.
-        seconds: time limit of the download; a partial file is kept for the next call.
+        seconds: time limit for the download; a partial file is kept for the next call.
 
     Raises:
         NoNetworkError: the server cannot be reached, or HF_HUB_OFFLINE is set.
@@ -81,7 +81,7 @@ def fetch(known: KnownFile, folders: Sequence[Path] = (), seconds: float | None 
 
 
 def fetch_address(address: str) -> Path:
-    """Return the path of the file from an address, downloading the file if it is not cached.
+    """Return the path to the file from an address, downloading the file if it is not cached.
 
     Args:
         address: an address such as https://host/net.pth, hf://ORG/NAME/FILE or s3://bucket/net.pth.
@@ -143,7 +143,7 @@ def _download_by_fsspec(address: str, target: Path) -> None:
 
 
 def missed(known: KnownFile) -> str:
-    """Return a message which says that a file is not fetched and how to fetch it later."""
+    """Return a message that says that a file is not fetched and how to fetch it later."""
     return (
         f"{known.name} ({known.backbone}, {known.source}; {_size(known)}) is not fetched; "
         f"to fetch it later: `autox-video weights fetch {known.name}`."
@@ -176,7 +176,7 @@ def reachable(addresses: Iterable[str], seconds: float = CONNECT_SEC) -> set[str
         thread.start()
     for thread in threads:
         thread.join(max(now + seconds - time.monotonic(), 0))
-    found = set(opened)  # a thread that is late changes nothing any more
+    found = set(opened)  # a copy, which late threads cannot change
     _shut.update(dict.fromkeys(tried - found, time.monotonic()))
     return {address for address, door in doors.items() if door in found}
 
@@ -190,9 +190,9 @@ def _knock(door: _Door, seconds: float, opened: set[_Door]) -> None:
 
 
 def _door(address: str) -> _Door:
-    """Return the host and port to connect to for an address, or the proxy's host and port.
+    """Return the host and port of an address's server or, if one is configured, of its proxy.
 
-    Proxies are configured by the same environment variables as for urllib.
+    Proxies are configured with the same environment variables as for urllib.
     """
     parts = urlsplit(address)
     proxy = urllib.request.getproxies().get(parts.scheme)

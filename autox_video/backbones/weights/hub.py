@@ -27,7 +27,7 @@ DESCRIPTIONS = (
     "preprocessor_config.json",
     "processor_config.json",
 )
-"""Small files in a repository that describe the model and the preprocessing of its input."""
+"""Small files in a repository that describe the model and how to preprocess its input."""
 
 _NAME = re.compile(r"[\w-]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -43,12 +43,12 @@ def hub_address(file: HubFile) -> str:
 
 
 def fetch_from_hub(file: HubFile, label: str, seconds: float | None = None) -> Path:
-    """Download a file and its repository's descriptions; return the file's path in the cache.
+    """Download a file and the small files that describe its model; return its path in the cache.
 
     Args:
         file: the file on the hub.
-        label: name of the file in messages.
-        seconds: time limit of the download.
+        label: name of the file to use in messages.
+        seconds: time limit for the download.
 
     Raises:
         FetchError: the file cannot be downloaded, or its SHA-256 differs from the hub's value.
@@ -113,7 +113,7 @@ def _cache_if_there(file: HubFile, path: str) -> None:
 
 
 def _cache(file: HubFile, path: str) -> Path:
-    """Return the path of a file in the cache, where the client downloads any missing file."""
+    """Return the path to a file in the cache; if the file is missing, the client downloads it."""
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(file.repository, path, revision=file.revision))

@@ -29,11 +29,11 @@ class Pretrained:
     source: str
     """Name of the pretraining data, shown in messages."""
     window_size: Size = WINDOW_SIZE
-    """Attention window size to build the model with, in time steps, rows and columns."""
+    """Attention window size for building the model: time steps, rows and columns."""
     licence: str = ""
     """Licence of the weights; empty if unknown."""
     noncommercial: bool = False
-    """Whether the licence excludes commercial use."""
+    """Whether the licence prohibits commercial use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ class KnownFile:
     backbone: str
     top1: float | None
     """Published top-1 accuracy in percent; None if unpublished. The data set is the one named in
-    `protocol`, or else the first one in `source`."""
+    `protocol`, if any, otherwise the first one in `source`."""
     size_mib: int
     """File size stated by torchvision; for files from other sources, total size of the tensors."""
     licence: str
     source: str
-    """Training data sets, in reverse order of training; "images" marks image weights."""
+    """Training data sets, most recent first; "images" marks image weights."""
     url: str
     """Address: https://, hf://ORG/NAME[@REVISION]/FILE on the Hugging Face hub,
     package://MODULE/FILE for a file in a Python package, or an absolute path."""
@@ -60,7 +60,7 @@ class KnownFile:
     protocol: str = ""
     """How `top1` was measured."""
     noncommercial: bool = False
-    """Whether the licence excludes commercial use."""
+    """Whether the licence prohibits commercial use."""
 
     @property
     def file_name(self) -> str:
@@ -82,7 +82,7 @@ class KnownFile:
 
     @property
     def window_size(self) -> Size:
-        """Attention window size to build the model with, in time steps, rows and columns."""
+        """Attention window size for building the model: time steps, rows and columns."""
         return (16, 7, 7) if "window1677" in self.file_name else WINDOW_SIZE
 
     def path_in(self, folders: Sequence[Path]) -> Path | None:
@@ -112,10 +112,10 @@ def _known_file(*, top1: str, size_mib: str, noncommercial: str, **texts: str) -
 
 
 KNOWN_FILES = _read_table()
-"""The known weight files from best to worst. Video weights come before image weights. Video weights
-of our own backbones are ordered by backbone (swin_base first), then by the diversity of the
-training data; those of other libraries follow, by accuracy. Image weights are ordered by training
-data (ImageNet-22K first), then by backbone (swin_base first).
+"""The known weight files, from best to worst. Video weights come before image weights. Video
+weights of our own backbones are ordered by backbone (swin_base first), then by the diversity of the
+training data; those of other libraries follow, ordered by accuracy. Image weights are ordered by
+training data (ImageNet-22K first), then by backbone (swin_base first).
 """
 
 
@@ -132,13 +132,13 @@ def find_all(
     """Return all known weight files on this machine, from best to worst.
 
     Files in Python packages are returned only if `backbone` is given. Otherwise, these files are
-    just candidates for probes (see `find_packaged`) and should not determine the backbone.
+    only candidates for probes (see `find_packaged`) and should not determine the backbone.
 
     Args:
         folders: folders to search, without their subfolders; earlier folders take precedence over
             later folders, and all folders take precedence over caches and installed packages.
         backbone: name of the backbone, such as "swin_tiny"; None for any backbone.
-        noncommercial: whether to include weights that are not for commercial use.
+        noncommercial: whether to include weights that are licensed only for noncommercial use.
     """
     found = _find(folders, backbone, noncommercial)
     return [known.at(path) for known, path in found if backbone or not known.is_packaged]
@@ -171,7 +171,7 @@ def find_unknown(folders: Iterable[Path]) -> tuple[str, ...]:
 def known_file(path: str | Path) -> KnownFile | None:
     """Return the known weight file that matches a path; None if there is no match.
 
-    A path matches by its file name or, in the hub's cache, by the name of the repository.
+    Paths are matched by file name or, in the hub's cache, by repository name.
     """
     repository = repository_of(path)
     for known in KNOWN_FILES:
@@ -188,5 +188,5 @@ def known_by_name(name: str) -> KnownFile | None:
 
 
 def similar_names(name: str) -> list[str]:
-    """Return short names of known weight files that are similar to `name`."""
+    """Return the short names of known weight files that resemble `name`."""
     return difflib.get_close_matches(name, [known.name for known in KNOWN_FILES], n=3)

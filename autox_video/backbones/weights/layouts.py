@@ -16,11 +16,11 @@ from autox_video.core.errors import CheckpointError
 State = dict[str, Tensor]
 
 FIRST_LAYER = "backbone.patch_embed.proj.weight"
-"""Name of the first layer's weight in a Swin."""
+"""Name of the first layer's weight in a Swin Transformer."""
 BIAS_TABLE = "relative_position_bias_table"
 _INDEX = "relative_position_index"
 _COMPUTED = (_INDEX, "attn_mask")
-"""State dict entries that are computed from the window size and never loaded."""
+"""State dict entries that are computed from the window size and therefore never loaded."""
 
 _REFUSED = {
     r"\.(cpb_mlp|logit_scale)\b": "it contains a Swin v2, whose attention differs; use weights of "

@@ -17,8 +17,8 @@ _COUNTER = "num_batches_tracked"
 def fitted(model: nn.Module, state: Mapping[str, Tensor]) -> State:
     """Return the tensors of a file under the tensor names of a recogniser.
 
-    If the file contains LoRA adapters, they are merged into the weights. If the recogniser has
-    adapters, they are not in the result, and keep their initialisation.
+    If the file contains LoRA adapters, they are merged into the weights. The recogniser's own
+    adapters, if any, are not in the result and keep their initialisation.
 
     Args:
         model: a recogniser whose backbone is a LibraryBackbone.

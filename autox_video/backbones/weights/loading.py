@@ -53,11 +53,11 @@ class LoadReport:
     loaded: int
     """Number of tensors that were loaded."""
     skipped: tuple[str, ...]
-    """Head tensors in the file that were skipped because the head is for other classes."""
+    """Head tensors in the file that were skipped because the file's head is for other classes."""
     missing: tuple[str, ...]
-    """Model tensors that were not loaded and keep their random initialisation, without adapters."""
+    """Model tensors, except adapters, that were not loaded and keep their random initialisation."""
     resized: Mapping[str, tuple[Window, Window]]
-    """Old and new windows of resized bias tables, by name; image windows have no time dimension."""
+    """Old and new windows of resized bias tables, by name; image windows lack a time dimension."""
     inflated: bool
     """Whether the file contains image weights, which were inflated over time."""
     classes_kept: int = 0
@@ -161,7 +161,7 @@ def _fit(
     if weights.images and patches[:2] + patches[3:] == state[FIRST_LAYER].shape:
         state[FIRST_LAYER] = inflated_patches(state[FIRST_LAYER], patches[2])
     for name, table in weights.tables.items():
-        # If the number of heads differs, so does the backbone, which is refused later.
+        # If the number of heads differs, so does the backbone, and the file is rejected later.
         if shapes.get(name, ())[1:] == table.shape[1:]:
             new = window_of(shapes[name][0], target.index_of(name), WINDOW_SIZE, images=False)
             old = window_of(len(table), weights.index_of(name), new, images=weights.images)

@@ -25,7 +25,7 @@ class HubFile:
     revision: str | None
     """Branch, tag or commit; None for the newest commit."""
     path: str
-    """Path of the file within the repository."""
+    """Path to the file within the repository."""
 
     @classmethod
     def of(cls, address: str) -> "HubFile":
@@ -63,11 +63,11 @@ def repository_of(path: str | Path) -> str | None:
 
 
 def copies_in_caches(address: str, sha256: str = "") -> Iterator[Path]:
-    """Yield possible paths of local copies of a file; a path may not exist.
+    """Yield the paths at which local copies of a file may exist.
 
     Args:
-        address: address of the file, in any form that `KnownFile.url` allows.
-        sha256: required SHA-256 digest, or its first digits, of a file in a Python package.
+        address: the file's address, in any form that `KnownFile.url` allows.
+        sha256: SHA-256 digest, or its first digits, that a file in a Python package must have.
     """
     if address.startswith(HUB):
         path = _in_hub_cache(HubFile.of(address))

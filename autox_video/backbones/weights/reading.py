@@ -40,7 +40,7 @@ _BOOKKEEPING = (
 
 
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "ema_encoder", "target_encoder")
-"""Keys under which checkpoints contain the weights; the last two are those of V-JEPA."""
+"""Keys under which checkpoints store the weights; the last two are used by V-JEPA."""
 
 
 class _Inert:
@@ -57,8 +57,9 @@ def read_weights(path: str | Path, *, as_named: bool = False) -> NamedWeights:
     """Read a weight file and return its tensors under mmaction2's names.
 
     Args:
-        path: path of the weight file.
-        as_named: whether to keep the file's tensor names, as for backbones from other libraries.
+        path: path to the weight file.
+        as_named: whether to keep the file's tensor names, as required for backbones from other
+            libraries.
 
     Raises:
         CheckpointError: the file is missing or damaged, would run code when read, or does not
@@ -93,7 +94,8 @@ def _read_file(path: Path) -> Any:
             tensors = load_file(path)
             return {name: t for name, t in tensors.items() if not name.startswith(OTHERS)}
         with torch.serialization.safe_globals([(_Inert, name) for name in _BOOKKEEPING]):
-            # Mapped, since training checkpoints can be several times as large as their weights.
+            # Memory-mapped, since training checkpoints can be several times as large as their
+            # weights.
             mapped = zipfile.is_zipfile(path)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, *_UNREADABLE) as error:
@@ -133,7 +135,7 @@ def _state_of(content: Any) -> State:
 
 
 def _refuse_odd_values(tensors: State, *, counters: bool) -> None:
-    """Raise CheckpointError for tensors of integers (unless `counters` allows them), NaN or inf."""
+    """Raise CheckpointError for NaN, infinity and (unless `counters` allows them) integers."""
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() and not counters:
             dtype = str(tensor.dtype).removeprefix("torch.")

@@ -10,9 +10,9 @@ from autox_video.core.errors import CheckpointError
 
 SUFFIX = ".safetensors"
 META = "meta"
-"""Metadata key for the checkpoint's `meta` entry, stored as JSON."""
+"""Metadata key under which the checkpoint's `meta` entry is stored as JSON."""
 OTHERS = "members."
-"""Prefix of the tensors of an ensemble's other models."""
+"""Prefix for the tensor names of an ensemble's models other than the first."""
 
 
 def is_tensor_file(path: str | Path) -> bool:
@@ -26,7 +26,7 @@ def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any
     `meta` is empty for files from other tools.
 
     Args:
-        path: path of the safetensors file.
+        path: path to the safetensors file.
         tensors: whether to read the tensors; otherwise `state_dict` is empty.
 
     Raises:

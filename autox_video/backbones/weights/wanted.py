@@ -13,8 +13,8 @@ SHARE_OF_BUDGET = 0.1
 """Maximum share of the time budget for fetching weights."""
 
 ON_CPU = ("x3d_m-k400", "x3d_s-k400", "mvit_v2_s", "mobilenetv4_medium")
-"""Weights to fetch for training on a CPU, best first. All of the models train in minutes to hours
-on a few cores; among models of similar accuracy, the fastest model comes first."""
+"""Weights to fetch for training on a CPU, best first. All of these models train in minutes to hours
+on a few cores; among models of similar accuracy, the fastest comes first."""
 
 ON_GPU = ("uniformerv2_base-k400", "swin_base-k600", "vjepa2_large", "videoprism_base", "mvit_v2_s")
 """Weights to fetch for training on a GPU, in descending order of published accuracy. Models with a
@@ -24,12 +24,12 @@ published fine-tuned accuracy come before models without one."""
 def wanted(
     device: str, time_budget_sec: float | None, noncommercial: bool, backbone: str | None
 ) -> list[KnownFile]:
-    """Return the known weights that are worth fetching, best first.
+    """Return the known weights worth fetching, best first.
 
     Args:
-        device: device for training, "cpu" or "cuda".
+        device: training device, "cpu" or "cuda".
         time_budget_sec: time limit of the whole run, in seconds; None for no limit.
-        noncommercial: whether to include weights that are not for commercial use.
+        noncommercial: whether to include weights that are licensed only for noncommercial use.
         backbone: name of the backbone; None for any.
     """
     return [

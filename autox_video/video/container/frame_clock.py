@@ -6,7 +6,7 @@ from autox_video.video.container.packet_count import Counted
 
 
 class CountedClock:
-    """Computes the display times of frames if the packets were counted before decoding."""
+    """Computes the display times of frames whose packets were counted before decoding."""
 
     def __init__(self, counted: Counted) -> None:
         self._starts, self._places = counted.timeline.starts, None
@@ -15,7 +15,7 @@ class CountedClock:
         self._next, self._latest = 0, 0.0
 
     def second(self, frame: av.VideoFrame) -> float | None:
-        """Return a frame's display time in seconds since the first; None if it is not displayed.
+        """Return a frame's display time in seconds from the first; None if it is not displayed.
 
         Times never decrease.
         """
@@ -35,7 +35,7 @@ class StampClock:
 
     Args:
         tick_sec: seconds per tick.
-        nominal_fps: frame rate that is used to replace missing or decreasing timestamps.
+        nominal_fps: frame rate used to replace missing or decreasing timestamps.
         origin: timestamp of time 0, in ticks; None to use the first frame's timestamp.
     """
 

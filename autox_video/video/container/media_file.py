@@ -24,7 +24,8 @@ THREADS_PER_VIDEO = 1
 
 COUNT_UP_TO_BYTES = 16 << 20
 """Files up to this size are read completely when opened, because the header gives a wrong length if
-the file is cut off or its audio is longer. Reading takes a tenth as long as decoding."""
+the file is cut off or its audio is longer. Reading a file takes only a tenth as long as decoding
+it."""
 
 # In other containers, such as MPEG-TS and MPEG-PS, seeks land late or give frames wrong times, and
 # a packet may contain half a frame.
@@ -45,7 +46,7 @@ _FEWEST_PLACES, _LOOK_AT_PLACES = 3, 64  # index entries of a large file to chec
 # Long clips with few bytes per second are counted: it is cheap, and their length may be wrong.
 _LONG_SEC, _FEW_BYTES_PER_SEC = 600.0, 12_500
 
-# Text formats that make FFmpeg open other files or render the text as an image.
+# Text formats that make FFmpeg open other files or render text as an image.
 _TEXT_FORMATS = frozenset({"concat", "dash", "hls", "tty"})
 
 _PYAV = int(av.__version__.split(".")[0])
@@ -63,7 +64,8 @@ _CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the chosen stream of files 
 class PacketNumber(int):
     """A packet's number in decoding order, which the decoder passes on to the packet's frame.
 
-    A plain int does not work: PyAV compares objects by identity, and equal ints may be one object.
+    A plain int does not work: PyAV compares objects by identity, and equal ints may be the same
+    object.
     """
 
 
@@ -71,16 +73,17 @@ class MediaFile:
     """An open video file, with its video stream and its current read position.
 
     Attributes:
-        path: path of the file.
+        path: path to the file.
         codec: PyAV's decoder, single-threaded, without frame delay.
         width, height: frame size in pixels before rotation, corrected for the pixel aspect ratio.
-        odd: clauses that describe anything unusual about the streams and frames.
+        odd: clauses that describe anything unusual in the streams and frames.
         seconds, fps, num_frames: exact; for a large file, estimates until `count` is called.
         counted: the result of `count`; None until `count` is called.
         nominal_fps: frame rate according to the header.
         promised_sec: length according to the header; None once `count` has been called.
         tick_sec: seconds per tick, the unit of the timestamps.
-        is_small: whether the file is so small that all its packets are read and kept in memory.
+        is_small: whether the file is small enough for all its packets to be read and kept in
+            memory.
         is_seekable: whether seeking in the file is reliable.
         read_failed: whether reading ended with an error.
         has_decoded: whether the decoder has received any packets.
@@ -109,7 +112,7 @@ class MediaFile:
         self.container.close()
 
     def error(self, reason: str) -> VideoError:
-        """Return a VideoError with the path of this file and a reason."""
+        """Return a VideoError with the path to this file and a reason."""
         return VideoError(f"{self.path}: {reason}.")
 
     # ---- opening ----
@@ -343,7 +346,7 @@ class MediaFile:
             return [None]
 
     def forget(self) -> None:
-        """Flush the decoder, so that decoding can start at any key frame."""
+        """Flush the decoder, so that decoding can restart at any key frame."""
         if self.has_decoded:
             self.codec.flush_buffers()
 
@@ -372,7 +375,7 @@ class MediaFile:
 
     @property
     def index(self) -> PacketIndex | None:
-        """Index of all packets; None if they are not counted yet or have inexact timestamps."""
+        """Index of all packets; None if they have not been counted or have inexact timestamps."""
         return self.counted.index if self.counted else None
 
     def _file_state(self) -> tuple[str, int, int]:

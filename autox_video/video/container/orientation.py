@@ -19,7 +19,7 @@ WIDEST_PIXEL = 4.0
 
 
 class Orientation(NamedTuple):
-    """The operations that turn a frame upright: an optional transposition, followed by flips."""
+    """Operations that turn a frame upright: an optional transposition, then optional flips."""
 
     swaps: bool = False
     """Whether to swap rows and columns."""

@@ -13,7 +13,7 @@ from autox_video.video.container.packet_index import PacketIndex
 from autox_video.video.container.timeline import MISSING, Stamps, Timeline, lay_out
 
 REMEMBER_BYTES = 64 << 20
-"""Memory that each process may use to cache the results of counting packets."""
+"""Memory that each process may use to cache packet counting results."""
 
 SKIPPED_SHARE = 0.1
 """A clip is reported if more than this share of its frames precede its first key frame."""
@@ -55,12 +55,12 @@ class Counted:
 
     @property
     def nbytes(self) -> int:
-        """Approximate memory used, in bytes."""
+        """Approximate memory usage, in bytes."""
         return 1000 + self.timeline.nbytes + (self.index.nbytes if self.index else 0)
 
 
 class CountedFiles:
-    """A cache of counting results, keyed by a file's path, modification time and size."""
+    """A cache of packet counting results, keyed by a file's path, modification time and size."""
 
     def __init__(self) -> None:
         self._found: dict[tuple, Counted] = {}
@@ -90,8 +90,8 @@ class Reading:
         nominal_fps: frame rate to use if the timestamps do not give one.
         has_only_dts: whether the timestamps give only the decoding order.
         stores_decoding: whether decoding times are stored in the file rather than estimated.
-        most_reordered: maximum number of frames that are decoded before a frame but displayed
-            later.
+        most_reordered: maximum number of frames that are decoded before a frame but displayed after
+            it.
         is_lossy: whether the codec is lossy; frames of other codecs may legitimately end in zeros.
         may_be_packed: whether a packet may contain two frames, followed by a placeholder packet.
         has_index: whether to build a packet index.
@@ -108,7 +108,7 @@ class Reading:
 
 
 class _Columns:
-    """Packet fields stored in arrays, which take 8 bytes per number instead of 40 in a list."""
+    """Packet fields stored in arrays, which take 8 bytes per number; lists take 40."""
 
     def __init__(self) -> None:
         self.shown_at, self.decoded_at, self.durations = array("q"), array("q"), array("q")

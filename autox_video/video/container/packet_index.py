@@ -14,8 +14,8 @@ class PacketIndex:
     """Timestamps and flags of all packets of a clip.
 
     Args:
-        stamps: for each packet, the time at which its frame is displayed, in ticks.
-        is_key: for each packet, whether decoding can start at it.
+        stamps: for each packet, when its frame is displayed, in ticks.
+        is_key: for each packet, whether decoding can start at that packet.
         is_shown: for each packet, whether its frame is displayed. An edit list may hide frames at
             the start that are decoded only because other frames depend on them.
     """
@@ -73,7 +73,7 @@ class PacketIndex:
 
         Args:
             wanted: packet numbers, sorted.
-            jumps: whether decoding may start at any key frame rather than only at the first one.
+            jumps: whether decoding may start at any key frame or only at the first one.
 
         Returns:
             Pairs (start, end), with `end` exclusive. Each range starts at a key frame.

@@ -6,14 +6,14 @@ from typing import Any
 import av
 
 NO_CLIP = ("attached_pic", "timed_thumbnails", "still_image", "dependent")
-"""Dispositions of streams that are not chosen if there is an ordinary video stream."""
+"""Dispositions of streams that are chosen only if there is no ordinary video stream."""
 
 FEWER_FRAMES, SHORTER, SMALLER = 0.1, 0.5, 0.25
 """A stream is treated as a thumbnail, still image or preview if its frame count, length or pixel
 count is below this share of the largest value among the streams."""
 
 SLIDES = 5
-"""A large stream with at least this many frames is reported even if another has far more frames."""
+"""A large stream with at least this many frames is reported even if another one has many more."""
 
 _LOOK_AT_BYTES = 64 << 20  # read from a file with several streams
 
@@ -57,7 +57,7 @@ def choose_stream(container: Any) -> tuple[Any, str | None]:
 
     Previews and streams with few frames are avoided. Among the other streams, the file's default
     stream is preferred, then the largest stream, then the first stream. If there are several
-    candidates, this function reads from the file, which must then be opened again.
+    candidates, this function reads from the file, which must then be reopened.
 
     Returns:
         The stream, which FFmpeg may be unable to decode, and the remark. The stream is None if
@@ -112,7 +112,7 @@ def _look(container: Any, found: dict[int, _Candidate]) -> None:
 
 
 def _largest(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Return only the streams that are long enough and have enough frames."""
+    """Return only those streams that are long enough and have enough frames."""
     frames = max(one.frames for one in candidates)
     long = [one for one in candidates if one.frames >= max(1, FEWER_FRAMES * frames)]
     seconds = max(one.seconds for one in long or candidates)

@@ -17,25 +17,25 @@ from autox_video.video.files.video_file import MAX_FPS, MIN_FPS, USUAL_FPS
 
 JUMP_SEC, JUMP_FRAMES, JUMP_SHARE = 60.0, 100.0, 0.5
 """Gaps between frames are treated as clock errors if each is longer than both JUMP_SEC seconds and
-JUMP_FRAMES typical gaps, and all of them together exceed the share JUMP_SHARE of the clip. Real
-pauses are assumed not to exceed all three limits."""
+JUMP_FRAMES typical gaps, and together they exceed the share JUMP_SHARE of the clip. Real pauses are
+assumed not to exceed all three limits."""
 
 HELD_FRAMES, HELD_SHARE = 10.0, 1 / 4
 """A clip is reported if frames shown for more than HELD_FRAMES times the typical duration make up
-more than the share HELD_SHARE of its length."""
+more than the share HELD_SHARE of the clip's length."""
 
 REPEATED_SHARE = 0.1
 """A clip is reported if more than this share of its frames repeat the previous timestamp."""
 
 MOST_REORDERED, FEW_REORDERED = 16, 4
-"""Maximum number of frames that are decoded before a frame but displayed later. MOST_REORDERED
-applies in general, and FEW_REORDERED to files that claim not to reorder frames."""
+"""Maximum number of frames that are decoded before a frame but displayed after it. FEW_REORDERED
+applies to files that claim not to reorder frames, and MOST_REORDERED to all others."""
 
 TIME_TOLERANCE_SEC = 1e-6
 """Tolerance for rounding errors when a frame's time is compared with its number divided by fps."""
 
 MISSING = np.iinfo(np.int64).min
-"""The value that represents a missing timestamp."""
+"""Value that represents a missing timestamp."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Stamps:
         is_key: bool, whether decoding can start at the packet.
         is_shown: bool, whether the frame is displayed.
         stores_decoding: whether `decoded_at` comes from the file rather than being estimated.
-        most_reordered: maximum number of frames that are decoded before a frame but displayed
-            later.
+        most_reordered: maximum number of frames that are decoded before a frame but displayed after
+            it.
     """
 
     shown_at: np.ndarray
@@ -93,7 +93,7 @@ class Timeline:
         return places
 
     def starts_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the start times of the frames `numbers` (T,), extrapolated past the last frame."""
+        """Return the start times of frames with these numbers (T,), extrapolated past the end."""
         count = len(self.starts)
         starts = self.starts[np.minimum(numbers, count - 1).astype(np.int64)]
         return np.where(numbers < count, starts, numbers * (self.seconds / count))
@@ -186,8 +186,8 @@ def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndar
 def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
     """Return the clock number of each packet; a file of joined recordings has several clocks.
 
-    Timestamps also decrease where frames are reordered. A new clock starts only if a timestamp
-    decreases at a key frame, if the decoding time also decreases, or if the decrease spans more
+    Timestamps also decrease where frames are reordered. A decrease in the timestamps starts a new
+    clock only if it occurs at a key frame, if the decoding time decreases too, or if it spans more
     frames than codecs can reorder.
     """
     starts = np.zeros(len(shown_at), dtype=np.int64)

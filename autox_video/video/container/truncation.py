@@ -8,7 +8,7 @@ import av
 from autox_video.video.container.packet_count import Counted
 
 CUT_OFF_SHARE, CUT_OFF_SEC = 0.05, 0.02
-"""A clip counts as cut off if more than this share and more than this many seconds are missing."""
+"""A clip counts as cut off if it lacks more than this share and more than this many seconds."""
 
 # Containers whose headers give the length of the whole file, or the length of each stream.
 _TELL_OF_THE_WHOLE = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "asf"})
@@ -18,7 +18,7 @@ _SEGMENT, _HEAD_BYTES = b"\x18\x53\x80\x67", 4096
 
 
 def say_cut_off(container: Any, stream: Any, counted: Counted) -> tuple[str, ...]:
-    """Return a clause that reports a missing end of the clip; empty if the clip is complete.
+    """Return a clause that reports that the clip's end is missing; empty if it is complete.
 
     Args:
         container: the open file.

@@ -1,4 +1,4 @@
-"""A decoder for animated WebP files, which Pillow can read and FFmpeg cannot."""
+"""A decoder for animated WebP files, which Pillow can read but FFmpeg cannot."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

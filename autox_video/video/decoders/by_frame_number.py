@@ -30,7 +30,7 @@ class NumberedDecoder(Video):
     """
 
     failures: tuple[type[Exception], ...]
-    """Exceptions that the library raises for files that it cannot read."""
+    """Exceptions that the library raises for files it cannot read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,10 +57,10 @@ class NumberedDecoder(Video):
 
     @abstractmethod
     def _read(self, numbers: list[int]) -> np.ndarray:
-        """Return the frames with these sorted numbers as uint8 pixels (N, H, W, 3)."""
+        """Return the frames with these (sorted) numbers as uint8 pixels (N, H, W, 3)."""
 
     def _why_inexact(self, file: MediaFile) -> str | None:
-        """Return why the library would return wrong frames; None if the frames would be correct."""
+        """Return why the library would return wrong frames; None if they would be correct."""
         if file.index is None or not file.index.names_frames:
             return "its packets cannot be matched to frames"
         if not file.counted.timeline.in_stamp_order:

@@ -28,7 +28,7 @@ class DecordDecoder(NumberedDecoder):
 
     @property
     def failures(self) -> tuple[type[Exception], ...]:
-        """Exceptions that the library raises for files that it cannot read."""
+        """Exceptions that the library raises for files it cannot read."""
         import decord
 
         return (decord.DECORDError, RuntimeError, ValueError)

@@ -10,7 +10,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from autox_video.video.container.orientation import UPRIGHT, Orientation
 
 WORTH_SCALING = 2.0
-"""In training, frames at least this many times larger than needed are scaled down when decoded."""
+"""In training, frames at least this many times as large as needed are scaled down when decoded."""
 
 
 def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:

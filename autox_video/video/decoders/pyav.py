@@ -33,7 +33,7 @@ _STARTS_AT_KEYS = frozenset(
         *("prores", "dnxhd", "dvvideo"),
     )
 )
-# Codecs whose frame headers say whether other frames depend on a frame.
+# Codecs whose frame headers indicate whether other frames depend on a frame.
 _TELLS_REFERENCES = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
@@ -143,7 +143,7 @@ class PyAVDecoder(Video):
             try:
                 for places, frame in self._picked_frames(wanted[start:stop]):
                     yield start + places, frame
-            except _InexactError:  # damaged file or unforeseen format: decode every frame
+            except _InexactError:  # damaged file or unexpected format: decode every frame
                 for first, end, frame in self._frames_in_order(wanted[start:stop]):
                     yield range(start + first, start + end), frame
 
@@ -233,7 +233,7 @@ class PyAVDecoder(Video):
     def _run(
         self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
     ) -> Iterator[av.VideoFrame]:
-        """Decode packets, skipping frames that are neither chosen nor reference frames."""
+        """Decode packets, skipping frames that are neither chosen nor used as references."""
         codec, skips = self.file.codec, tells_references(self.file.codec)
         for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
@@ -295,7 +295,7 @@ class PyAVDecoder(Video):
         return StampClock(self.file.tick_sec, self.file.nominal_fps, self._origin)
 
     def _shown_from_key_frame(self, second: float, back_sec: float) -> Iterator[_Shown] | None:
-        """Return the frames, starting with the last key frame at or before `second` - `back_sec`.
+        """Return the frames from the last key frame at or before `second` - `back_sec` onwards.
 
         The result is None if the seek fails. Frames displayed before the key frame are skipped,
         because they may depend on frames that were not read.
@@ -363,9 +363,9 @@ def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
 
 
 def tells_references(codec: av.VideoCodecContext) -> bool:
-    """Return whether a codec's frame headers say whether other frames depend on a frame."""
+    """Return whether a codec's frame headers indicate if other frames depend on a frame."""
     if codec.name != "hevc":
         return codec.name in _TELLS_REFERENCES
-    # HEVC does so if it has a single temporal layer; the configuration record gives their number.
+    # HEVC's do if there is only one temporal layer; the configuration record gives the number.
     record = codec.extradata or b""
     return len(record) > 22 and record[0] == 1 and (record[21] >> 3 & 7) == 1

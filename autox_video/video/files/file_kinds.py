@@ -86,7 +86,7 @@ def is_animated_webp(path: Path) -> bool:
 
 
 def why_no_video(path: Path) -> str | None:
-    """Return a description of a file that is not a video; None if the file's type is unknown."""
+    """Return a description of a file that is not a video; None if its type is unknown."""
     what = _what_it_looks_like(path)
     if what is None:
         return None

@@ -30,7 +30,7 @@ _PACKAGES = {
 }
 _WEB = ("http", "https")
 RETRY_AFTER_SEC = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds to wait before each retry after a broken connection; a minute in total."""
+"""Seconds to wait before each retry after a broken connection, one minute in total."""
 
 GIVEN_UP, RETRIES_THEN = 3, 3
 """After GIVEN_UP consecutive failed requests, a request is retried only RETRIES_THEN times."""
@@ -68,7 +68,7 @@ def full_root(root: str) -> str:
 
 
 def join(root: str | os.PathLike, path: str) -> str:
-    """Return the path or URL of a clip whose listed `path` is absolute or relative to `root`."""
+    """Return the path or URL of a clip that is listed by an absolute or `root`-relative path."""
     if is_remote(path) or not is_remote(root):
         return path if is_remote(path) else os.path.join(root, path)
     # In a web URL, # and ? must be escaped; an existing % may be part of an escape sequence.
@@ -141,7 +141,7 @@ def download(address: str, target: Path) -> None:
     """Download a file to `target`, which is overwritten; a truncated download is an error.
 
     Raises:
-        RemoteFault: the file could not be downloaded in several attempts.
+        RemoteFault: the file could not be downloaded despite several attempts.
         InstallError: the package for this kind of URL is missing.
     """
     files, path = filesystem(address)
@@ -156,7 +156,7 @@ def _download_once(files: Any, path: str, target: Path) -> None:
 
 
 def filesystem(address: str) -> tuple[Any, str]:
-    """Return the fsspec file system for a URL, and the path of the file in that file system.
+    """Return the fsspec file system for a URL, and the path to the file in that file system.
 
     Raises:
         InstallError: the package for this kind of URL is missing.
@@ -186,7 +186,7 @@ def _options(scheme: str) -> dict[str, Any]:
 
 
 class _Patience:
-    """Decides how often to retry a request, depending on whether earlier requests were answered."""
+    """Decides how often to retry a request, based on whether earlier requests were answered."""
 
     def __init__(self) -> None:
         self._given_up = 0
@@ -197,7 +197,7 @@ class _Patience:
         return (*RETRY_AFTER_SEC[:retries], None)
 
     def note(self, *, is_answered: bool) -> None:
-        """Record whether the server answered a request; a refusal is also an answer."""
+        """Record whether the server answered a request; a refusal also counts as an answer."""
         self._given_up = 0 if is_answered else self._given_up + 1
 
 
@@ -205,7 +205,7 @@ _patience = _Patience()
 
 
 def _persist(action: Callable[[], _Result]) -> _Result:
-    """Run a network operation, and retry if the connection breaks."""
+    """Run a network operation, and retry it if the connection breaks."""
     for wait_sec in _patience.waits():
         try:
             result = action()

@@ -13,11 +13,11 @@ from autox_video.video.files.remote import RemoteFault, download, is_remote
 
 
 def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
-    """Return the local path of a clip, downloading a remote clip on first use.
+    """Return the local path to a clip, downloading a remote clip on first use.
 
     Several processes and threads may call this function at the same time. Remote clips are assumed
-    never to change. The cache may remove the file again when other clips are downloaded, so open
-    the file soon.
+    never to change. The cache may remove the file when other clips are downloaded, so open it
+    without delay.
 
     Args:
         address: a path, which is returned unchanged, or a URL such as s3://bucket/clip.mp4.
@@ -36,7 +36,7 @@ def local_path(address: str | os.PathLike, remote_cache: str = AUTO) -> Path:
 
 
 class RemoteCache:
-    """A cache folder of downloaded clips, which several processes may share."""
+    """A cache folder for downloaded clips, which several processes may share."""
 
     def __init__(self, remote_cache: str) -> None:
         if remote_cache == AUTO:
@@ -50,7 +50,7 @@ class RemoteCache:
         self.files = DiskCache(Path(folder), max_bytes)
 
     def fetch(self, address: str) -> Path:
-        """Return the path of the downloaded clip; raises the same errors as `local_path`."""
+        """Return the path to the downloaded clip; raises the same errors as `local_path`."""
         path = self.path_of(address)
         if not self.files.touch(path):
             try:

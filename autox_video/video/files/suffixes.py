@@ -77,7 +77,7 @@ def is_hidden(name: str) -> bool:
 
 
 def is_sidecar(name: str) -> bool:
-    """Return whether a file, judging by its name, accompanies clips but is not itself a clip."""
+    """Return whether a file, judging by its name, accompanies clips but is not a clip itself."""
     stem, suffix = split_suffix(name)
     return suffix in SIDECAR_SUFFIXES if suffix else stem.lower() in _TEXT_NAMES
 

@@ -11,10 +11,10 @@ import av
 from autox_video.video.files.file_kinds import UNFINISHED, why_no_video
 
 FALLBACK_FPS = 25.0
-"""Frame rate assumed for a file that states none; also FFmpeg's default for raw streams."""
+"""Frame rate assumed for files that do not state one; also FFmpeg's default for raw streams."""
 
 MIN_FPS, MAX_FPS = 1 / 3601, 100_001.0
-"""Range of frame rates that are accepted from timestamps, wide enough for high-speed cameras."""
+"""Range of frame rates accepted from timestamps; it is wide enough for high-speed cameras."""
 
 USUAL_FPS = (0.05, 1000.0)
 """Frame rates outside this range are reported as unusual, or ignored if they are guesses."""
@@ -22,7 +22,7 @@ USUAL_FPS = (0.05, 1000.0)
 PICTURE_NAME = re.compile(
     r"(?P<prefix>.*?)(?P<number>\d{1,18})(?P<suffix>\.(?:jpe?g|png|bmp|webp|tiff?))", re.IGNORECASE
 )
-"""Pattern of the file names of frame images, such as img_00001.jpg or 00001.jpg."""
+"""Pattern for the file names of frame images, such as img_00001.jpg or 00001.jpg."""
 
 
 def is_frame_folder(path: str | Path) -> bool:
