@@ -24,8 +24,7 @@ THREADS_PER_VIDEO = 1
 
 COUNT_UP_TO_BYTES = 16 << 20
 """Files up to this size are read completely when opened, because the header gives a wrong length if
-the file is cut off or its audio is longer. Reading a file takes only a tenth as long as decoding
-it."""
+the file is cut off or its audio is longer. Reading is ten times as fast as decoding."""
 
 # In other containers, such as MPEG-TS and MPEG-PS, seeks land late or give frames wrong times, and
 # a packet may contain half a frame.
@@ -64,8 +63,7 @@ _CHOSEN: dict[tuple, tuple[int, str | None]] = {}  # the chosen stream of files 
 class PacketNumber(int):
     """A packet's number in decoding order, which the decoder passes on to the packet's frame.
 
-    A plain int does not work: PyAV compares objects by identity, and equal ints may be the same
-    object.
+    A plain int does not work: PyAV compares objects by identity, and equal ints may be identical.
     """
 
 
@@ -82,8 +80,7 @@ class MediaFile:
         nominal_fps: frame rate according to the header.
         promised_sec: length according to the header; None once `count` has been called.
         tick_sec: seconds per tick, the unit of the timestamps.
-        is_small: whether the file is small enough for all its packets to be read and kept in
-            memory.
+        is_small: whether the file is small enough to keep all its packets in memory.
         is_seekable: whether seeking in the file is reliable.
         read_failed: whether reading ended with an error.
         has_decoded: whether the decoder has received any packets.
