@@ -231,7 +231,7 @@ class Settings(BaseModel):
     time_shift: bool | Auto = _key(
         FLAG,
         "Shift channels between frames (TSM) in a convolutional image model of timm, so that it "
-        "sees motion and order. auto: if the model is trained; never for probes.",
+        "sees motion. auto: if the model is trained; never for probes.",
     )
     drop_path: float | Auto = _key(
         SHARE,

@@ -156,7 +156,7 @@ def time_shift(draft: Draft) -> Choice:
         return by_user(asked)
     if not draft.spec.time_shift:
         return by_rule(False, "only for convolutional image models")
-    return by_rule(True, "without it, an image model that is trained does not see motion or order")
+    return by_rule(True, "without it, an image model that is trained does not see motion")
 
 
 def drop_path(draft: Draft) -> Choice:
