@@ -102,15 +102,16 @@ def pattern_of(name: str) -> str:
 
 @contextmanager
 def layers_for_adapters(net: nn.Module, blocks: Iterator[nn.Module]) -> Iterator[dict[str, int]]:
-    """Find the layers that can have adapters while the network runs in the `with` block.
+    """While the network runs in the `with` block, find the layers that can have adapters.
 
-    These are the linear layers inside blocks whose `forward` is called. Some networks only read the
-    weight of a layer, so an adapter of that layer would have no effect.
+    Linear layers can have adapters if they are inside blocks and their `forward` is called. Some
+    networks read a layer's weight without calling the layer, so an adapter in that layer would have
+    no effect.
 
     Returns:
         A mapping, filled at the end of the `with` block, from the names of layers, with * in place
-        of each number, to the sum of their input and output features. It stays empty if these
-        layers have only a small share of the parameters, as in a convolutional network.
+        of each number, to the sum of their input and output features. The mapping stays empty if
+        these layers have only a small share of the parameters, as in a convolutional network.
     """
     names = {module: name for name, module in net.named_modules()}
     inside = {m for block in blocks for m in block.modules() if m is not block}

@@ -14,7 +14,7 @@ from autox_video.video.files.video_file import is_frame_folder, why_not_a_file
 from autox_video.video.video import Video
 
 DEFAULT = "pyav"
-"""The decoder that `auto` selects; it is exact for every file and decodes only required frames."""
+"""The decoder that `auto` selects; it is always exact and decodes only the required frames."""
 
 
 def open_video(path: str | Path, decoder: str = "auto") -> Video:

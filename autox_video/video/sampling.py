@@ -3,10 +3,9 @@
 A clip consists of `clip_len` frames, each taken from its own slot of `frame_interval_sec` seconds.
 The slots are consecutive, so a clip spans clip_len * frame_interval_sec seconds. A frame is taken
 from the middle of its slot or, in training with jitter, a quarter of a slot before or after the
-middle. A video shorter than a clip's span is looped (time modulo its length). A video that is too
-short by less than one slot is not looped; its last frame is repeated instead. Looping would add a
-jump that is not in the video, and videos of nominally equal length often differ by less than one
-slot.
+middle. A video shorter than a clip's span is looped (time modulo its length). If the video is too
+short by less than one slot, its last frame is repeated instead. Looping would add a jump that is
+not in the video, and videos of nominally equal length often differ by less than one slot.
 
 Training times lie on a grid with two points per slot, so training requests only a limited set of
 frames of each video, which can be decoded once and cached.
@@ -20,7 +19,7 @@ import numpy as np
 
 TIMES_PER_SLOT = 2
 LEAST_SEEN_SHARE = 0.8
-"""Share of a video that its test clips must cover; more clips are taken if necessary."""
+"""Share of each video that its test clips must cover; more clips are taken if necessary."""
 MOST_TEST_CLIPS = 16
 """Maximum number of test clips taken from a video."""
 

@@ -66,10 +66,11 @@ def find_model(name: str) -> ZooModel:
     """Return the model with the given name, or the only model whose name starts with that name.
 
     Args:
-        name: full name in the zoo, its start up to a hyphen or underscore, or path to a config.
+        name: full name in the zoo, a prefix of it that ends before a hyphen or underscore, or path
+            to a config.
 
     Raises:
-        ConfigError: no model or more than one model matches the name.
+        ConfigError: no model, or more than one, matches the name.
     """
     if name.endswith(".py"):
         return ZooModel(name, Path(name).expanduser(), None)

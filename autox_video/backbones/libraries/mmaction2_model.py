@@ -55,7 +55,7 @@ class Mmaction2Model(LibraryBackbone):
         neck: the `neck` entry of the recogniser's config, if there is one.
         sees_images: whether the backbone takes separate frames (B T, 3, H, W) instead of clips.
         side: height and width of the input in px, for classes with a fixed input size.
-        frames: number of frames, for classes with a fixed number of frames.
+        frames: number of frames, for classes that require a fixed number.
         drop_path_rate: drop-path rate of the last block, for models with stochastic depth.
         options: see LibraryBackbone.
 

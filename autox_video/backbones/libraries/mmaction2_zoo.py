@@ -38,7 +38,7 @@ LARGE_MILLIONS = 20
 HIGHEST_DROP_PATH = 0.2
 """Maximum drop-path rate; configs give higher rates for training from scratch."""
 FRAMES, SIDE = 8, 224
-"""Default clip length in frames and side in px, for configs that do not give them."""
+"""Default clip length in frames and side in px, for configs that do not state them."""
 _RECOGNISERS = {"Recognizer2D": True, "Recognizer3D": False, "RecognizerOmni": False}
 """Types of recognisers for RGB frames, and whether their backbones take single images."""
 _FIXED = ("TANet", "TimeSformer", "MViT", "UniFormerV2", "VisionTransformer", "C3D")
@@ -99,7 +99,7 @@ def _model_part(found: ZooModel, config: Mapping[str, Any]) -> Mapping[str, Any]
 
 
 def _refuse_unavailable(name: str, kind: str) -> None:
-    """Raise ConfigError if this installation does not support the class of a backbone."""
+    """Raise ConfigError if this installation does not support a backbone's class."""
     library, dot, model = kind.partition(".")
     if dot and library in _ELSEWHERE:
         raise ConfigError(
@@ -170,7 +170,7 @@ def _normalisation(found: ZooModel, model: Mapping[str, Any]) -> tuple[tuple, tu
     """Return the mean and standard deviation of the pixel values (0 to 255) for normalisation.
 
     Raises:
-        ConfigError: the config does not give both values for each of the three colours.
+        ConfigError: the config lacks the mean or the standard deviation of a colour.
     """
     preprocessor = model.get("data_preprocessor") or {}
     values = [tuple(map(float, preprocessor.get(key) or ())) for key in ("mean", "std")]

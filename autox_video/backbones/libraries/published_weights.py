@@ -23,7 +23,7 @@ def published_file(backbone: str) -> KnownFile | None:
     For a file on the Hugging Face hub, the licence is looked up online if possible.
 
     Args:
-        backbone: backbone name, such as "timm:resnet18".
+        backbone: a name such as "timm:resnet18".
 
     Raises:
         ConfigError: the library has no such backbone.

@@ -36,8 +36,8 @@ _SPATIAL, _TEMPORAL = "pos_encoding.spatial_pos", "pos_encoding.temporal_pos"
 class TorchvisionVideos(LibraryBackbone):
     """A torchvision video model without the final pooling and the head.
 
-    MViT's own head uses only the class token, so the class token is appended to the channels at
-    every position.
+    MViT's own head uses only the class token, so that token is appended to the channels at every
+    position.
 
     Args:
         name: name of the model in torchvision.

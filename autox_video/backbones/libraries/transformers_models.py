@@ -64,7 +64,7 @@ class Preparation:
 
 
 def spec_of(published: Mapping[str, Any]) -> BackboneSpec:
-    """Return the spec of a model from the values stored in a run record.
+    """Rebuild a model's spec from the values stored in a run record.
 
     Args:
         published: the values `config` (the required content of config.json), `mean`, `std` and
@@ -155,7 +155,7 @@ def _values_of(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _frames(config: PreTrainedConfig) -> int:
-    """Return the number of frames in a clip for training and inference."""
+    """Return how many frames a clip has in training and inference."""
     frames = native_frames(config)
     (architecture, *_) = config.architectures or ("",)
     if config.model_type == "vjepa2" and not architecture.endswith(VIDEO_HEAD):

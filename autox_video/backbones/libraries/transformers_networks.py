@@ -48,7 +48,7 @@ IMAGE_MODELS = (
 VIDEO_MODELS = ("timesformer", "videomae", "videoprism_vision_model", "vivit", "vjepa2")
 """Model types of the supported video models."""
 _POOLS = ("aimv2_vision_model", "convnext", "convnextv2", "siglip_vision_model")
-"""Model types with no class token whose pooled output is more than the feature map's mean."""
+"""Types with no class token and whose pooled output is more than the feature map's mean."""
 _TOWER = "video_model."
 """Prefix of the video model's tensor names in VideoPrism files that also contain a text model."""
 
@@ -167,8 +167,8 @@ class TransformersVideos(_TransformersBackbone):
     """A backbone that wraps a video model from transformers.
 
     If the published model has a head that pools the tokens, for example by attention, the pooled
-    features are appended to the channels at every position. The same applies to a class token.
-    V-JEPA 2 is used without its predictor.
+    features are appended to the channels at every position. A class token is appended in the same
+    way. V-JEPA 2 is used without its predictor.
 
     Args:
         config: the content of the model's config.json.
@@ -241,7 +241,7 @@ class TransformersVideos(_TransformersBackbone):
     def own_names(self, state: Mapping[str, Tensor]) -> State:
         """Return the tensors of a published file under the network's tensor names.
 
-        Position embeddings are interpolated to the size of the input.
+        Position embeddings are interpolated to fit the input size.
         """
         tensors = super().own_names(state)
         old = grid_of(self.published, native_frames(self.published), native_side(self.published))
@@ -332,7 +332,7 @@ def _without_head(net: PreTrainedModel) -> PreTrainedModel:
 
 
 def _without_unused(net: PreTrainedModel) -> PreTrainedModel:
-    """Freeze the token for masked patches, which does not affect the output."""
+    """Freeze the mask token, which does not affect the output."""
     for name, parameter in net.named_parameters():
         if name.endswith("mask_token"):
             parameter.requires_grad_(False)

@@ -1,7 +1,7 @@
 """Linear layers that compute in the dtype of the input and prepack their weights for inference.
 
 oneDNN needs weights in a blocked layout and normally repacks them on each call. In inference, the
-layers of this module repack their weights only once. For float32, prepacking also makes torch use
+layers in this module repack their weights only once. For float32, prepacking also makes torch use
 oneDNN instead of MKL, which does not use the widest vector instructions on non-Intel CPUs.
 """
 
@@ -41,7 +41,7 @@ class Linear(nn.Linear):
         return {name: value for name, value in self.__dict__.items() if name != "_packed"}
 
     def _packed_for(self, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        """Return packed weight and bias in a dtype; they are cached until the parameters change."""
+        """Return the packed weight and bias in a dtype, cached until the parameters change."""
         parameters = [p for p in (self.weight, self.bias) if p is not None]
         source = (dtype, *((p.data_ptr(), _version(p)) for p in parameters))
         if self._packed is None or self._packed[0] != source:

@@ -1,8 +1,9 @@
 """The Video Swin backbone (Liu et al., "Video Swin Transformer", CVPR 2022, arXiv 2106.13230).
 
 The backbone is a drop-in replacement for mmaction2's `SwinTransformer3D`, with the same names and
-shapes in the state dict and the same outputs. Outputs differ only if a window is clipped to a small
-feature map, because the relative position bias here depends only on the offset between two tokens.
+shapes in the state dict and the same outputs. Outputs differ only if a window is clipped to the
+size of a small feature map, because the relative position bias here depends only on the offset
+between two tokens.
 
 Shape letters: B clips, T frames or time steps, H and W height and width, L = T H W tokens, C
 channels, G windows per clip, N tokens per window, h heads, D = C / h.

@@ -74,7 +74,7 @@ def make_windows(
     """Return the windows of a token map; windows are clipped to the size of the map.
 
     Args:
-        size: size of the token map.
+        size: time steps, rows and columns of the token map.
         full: window size before clipping, which determines the size of the bias tables.
         shifted: whether windows are cyclically shifted by half a window.
         dtype: dtype of the mask.
@@ -102,7 +102,7 @@ def table_rows(window: Size, full: Size) -> Tensor:
 
     Args:
         window: size of the window, at most `full`.
-        full: window size (T, H, W) of the bias table of (2 T - 1) (2 H - 1) (2 W - 1) rows.
+        full: window size (T, H, W) of the bias table, which has (2 T - 1) (2 H - 1) (2 W - 1) rows.
     """
     rows = torch.zeros(1, 1, dtype=torch.int64)
     for w, f in zip(window, full, strict=True):

@@ -45,8 +45,8 @@ class VJEPA21(LibraryBackbone):
         depth: number of blocks.
         heads: number of attention heads, h.
         mlp_ratio: hidden channels of an MLP relative to `width`.
-        side: height and width of the input in px, a multiple of 16.
-        frames: number of frames, an even number.
+        side: height and width of the input in px; must be a multiple of 16.
+        frames: number of frames; must be even.
         drop_path_rate: drop-path rate of the last block.
         options: see LibraryBackbone.
     """
@@ -126,7 +126,7 @@ class RotaryAttention(VJEPA2RopeAttention):
     """The attention of V-JEPA 2 with the position embeddings of V-JEPA 2.1.
 
     Args:
-        config: the config of the encoder.
+        config: the encoder's config.
         rotation: position embeddings, shared by all blocks.
     """
 

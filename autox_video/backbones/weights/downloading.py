@@ -174,7 +174,7 @@ def _copy(
 def _connection(
     wanted: Download, have: int, tag: str, end: float
 ) -> Iterator[http.client.HTTPResponse | None]:
-    """Yield a response with the bytes from `have` onwards or all bytes; None if already complete.
+    """Yield a response with all bytes or those from `have` onwards; None if already complete.
 
     Raises:
         FetchError: the server refuses the request.

@@ -46,7 +46,7 @@ def fetch(known: KnownFile, folders: Sequence[Path] = (), seconds: float | None 
     """Return the path to a known file, downloading the file if there is no local copy.
 
     Args:
-        known: the known weight file.
+        known: the weight file to fetch.
         folders: folders to search for the file, in addition to the caches.
         seconds: time limit for the download; a partial file is kept for the next call.
 
@@ -143,7 +143,7 @@ def _download_by_fsspec(address: str, target: Path) -> None:
 
 
 def missed(known: KnownFile) -> str:
-    """Return a message that says that a file is not fetched and how to fetch it later."""
+    """Return a message that a file is not fetched, with instructions for fetching it later."""
     return (
         f"{known.name} ({known.backbone}, {known.source}; {_size(known)}) is not fetched; "
         f"to fetch it later: `autox-video weights fetch {known.name}`."

@@ -64,7 +64,7 @@ class KnownFile:
 
     @property
     def file_name(self) -> str:
-        """The published file name; for a file on the hub, the repository name with the suffix."""
+        """Published file name; for a file on the hub, the repository name plus the suffix."""
         if self.is_on_hub:
             hub = HubFile.of(self.url)
             return hub.repository.rpartition("/")[2] + Path(hub.path).suffix

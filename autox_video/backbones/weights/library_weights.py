@@ -22,7 +22,7 @@ def fitted(model: nn.Module, state: Mapping[str, Tensor]) -> State:
 
     Args:
         model: a recogniser whose backbone is a LibraryBackbone.
-        state: the file's tensors, under the names of the library or of a recogniser.
+        state: the file's tensors, under the library's or a recogniser's names.
 
     Raises:
         CheckpointError: a tensor of the network is missing from the file or has a different shape.

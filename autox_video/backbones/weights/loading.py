@@ -150,7 +150,7 @@ def _head_of_known(state: State, target: State, head_rows: Sequence[int]) -> Sta
 def _fit(
     weights: NamedWeights, target: NamedWeights
 ) -> tuple[State, dict[str, tuple[Window, Window]]]:
-    """Inflate and resize a file's tensors to the shapes of the model where possible.
+    """Inflate and resize a file's tensors to the model's shapes where possible.
 
     Returns:
         The tensors by name, and the old and new windows of resized bias tables by name.
@@ -229,7 +229,7 @@ def _backbone_state(name: str) -> State:
 
 
 def _shapes(state: Mapping[str, Tensor], *, images: bool) -> dict[str, tuple[int, ...]]:
-    """Return the tensor shapes of a backbone, ignoring window sizes and, for images, time."""
+    """Return a backbone's tensor shapes, ignoring window sizes and, for image weights, time."""
     shapes = {}
     for name, tensor in NamedWeights(state).tensors.items():
         if name.startswith("backbone."):

@@ -1,4 +1,4 @@
-"""Choose which known weights are worth fetching for a given device and time budget."""
+"""Choose which known weights to fetch for a given device and time budget."""
 
 from collections.abc import Sequence
 

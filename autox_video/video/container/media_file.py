@@ -152,7 +152,7 @@ class MediaFile:
         return container
 
     def _choose_stream(self, container: Any) -> Any:
-        """Choose a video stream and return a container that is positioned at the file's start."""
+        """Choose a video stream and return a container positioned at the file's start."""
         key = self._file_state() if len(container.streams.video) > 1 else None
         if key not in _CHOSEN:
             stream, doubt = choose_stream(container)
@@ -194,7 +194,7 @@ class MediaFile:
             raise self.error(what)  # FFmpeg reads images, too
 
     def _estimate_length(self) -> None:
-        """Take the length from the header, or count packets if counting is quick or more exact."""
+        """Take the length from the header, or count packets if that is quick or more accurate."""
         seconds = self.promised_sec
         if seconds is None and self.container.duration:
             seconds = self.container.duration / av.time_base

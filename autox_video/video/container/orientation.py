@@ -39,7 +39,7 @@ class Orientation(NamedTuple):
 
     @property
     def is_mirrored(self) -> bool:
-        """Whether the frame is mirrored, so that rotation alone cannot turn the frame upright."""
+        """Whether the frame is mirrored, so rotation alone cannot turn it upright."""
         return self.swaps ^ self.flips_x ^ self.flips_y
 
 

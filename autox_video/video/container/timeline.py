@@ -184,7 +184,7 @@ def _in_order(shown_at: np.ndarray, stamps: Stamps) -> tuple[np.ndarray, np.ndar
 
 
 def _clocks(shown_at: np.ndarray, stamps: Stamps) -> np.ndarray:
-    """Return the clock number of each packet; a file of joined recordings has several clocks.
+    """Return the clock number of each packet; a file made of joined recordings has several.
 
     Timestamps also decrease where frames are reordered. A decrease in the timestamps starts a new
     clock only if it occurs at a key frame, if the decoding time decreases too, or if it spans more
