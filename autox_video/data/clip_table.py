@@ -1,6 +1,6 @@
-"""The table of clips that all steps use, from listing to loading."""
+"""The table of clips that every step uses, from listing to loading."""
 
-# A table may contain a million paths; as `Path` objects they would take ten times the memory.
+# A table may contain a million paths; as `Path` objects, they would take ten times the memory.
 # ruff: noqa: PTH100, PTH118
 
 import math
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 LABELS_JOINED_BY = ";"
 
 Segment = tuple[float, float]
-"""Start and end of a clip in its video, in seconds; the end may be infinity."""
+"""Start and end of a clip within its video, in seconds; the end may be infinite."""
 
 WHOLE_VIDEO: Segment = (0.0, math.inf)
 
 Label = str | int | tuple[int, ...]
-"""A clip's label: first the text as listed, later the class index (a tuple if multi-label)."""
+"""A clip's label: initially the listed text, later the class index (or a tuple of indices)."""
 
 Names = tuple[tuple[str, ...], str]
-"""Class names in the order of their indices, and the source of the names."""
+"""Class names in index order, and where the names come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class ClipTable:
     """
 
     paths: tuple[str, ...]
-    """Paths as listed: relative to the data root, absolute, or URLs. A path may occur several
-    times, with different segments."""
+    """Paths as listed: relative to the data root, absolute, or URLs. The same path may occur
+    several times with different segments."""
     labels: tuple[Label, ...] | None = None
     """Label of each clip; None if the clips have no labels."""
     segments: tuple[Segment, ...] | None = None
@@ -54,9 +54,9 @@ class ClipTable:
     digests: np.ndarray | None = field(default=None, compare=False)
     """Digests of the whole videos, (N, DIGEST_BYTES) uint8; None before inspection."""
     recordings: "Recordings | None" = field(default=None, compare=False)
-    """Groups of clips that seem to be cut from the same recording; None if not known yet."""
+    """Groups of clips that seem to be cut from the same recording; None until they are known."""
     lines: array | None = field(default=None, compare=False)
-    """Line number of each clip in its list, counted from 1; None if a folder was read."""
+    """Line number of each clip in its list, counted from 1; None if read from a folder."""
     source: str = field(default="", compare=False)
     """The list file or folder from which the clips were read."""
     all_exist: bool = field(default=False, compare=False)
@@ -72,11 +72,11 @@ class ClipTable:
 
     @property
     def has_label_sets(self) -> bool:
-        """Whether the labels are multi-label: tuples of class indices."""
+        """Whether the labels are tuples of class indices, as in multi-label data."""
         return bool(self.labels) and isinstance(self.labels[0], tuple)
 
     def class_sets(self) -> list[tuple[int, ...]]:
-        """Return each clip's class indices; the tuples are empty if there are no labels."""
+        """Return each clip's class indices as a tuple, which is empty if there are no labels."""
         if self.labels is None:
             return [()] * len(self)
         return list(map(indices_of, self.labels))
@@ -86,14 +86,14 @@ class ClipTable:
         return {index for label in set(self.labels or ()) for index in indices_of(label)}
 
     def class_counts(self) -> Counter[int]:
-        """Return the number of clips for each class index that occurs in the labels."""
+        """Return the number of clips with each class index that occurs in the labels."""
         counts: Counter[int] = Counter()
         for label, clips in Counter(self.labels or ()).items():
             counts.update(dict.fromkeys(indices_of(label), clips))
         return counts
 
     def rarest_classes(self) -> list[int | None]:
-        """Return each clip's rarest class: -1 for a clip without classes, None without labels."""
+        """Return each clip's rarest class; -1 if it has no classes, None if there are no labels."""
         if not self.has_label_sets:
             return list(self.labels or [None] * len(self))
         counts = self.class_counts()
@@ -104,13 +104,13 @@ class ClipTable:
         return WHOLE_VIDEO if self.segments is None else self.segments[row]
 
     def location(self, row: int) -> str:
-        """Return a clip's location: FILE:LINE in its list, or the path if a folder was read."""
+        """Return a clip's location: FILE:LINE in its list, or its path if read from a folder."""
         if self.lines is None:
             return os.path.join(self.source, self.paths[row])
         return f"{self.source}:{self.lines[row]}"
 
     def identities(self, data_root: str | Path) -> Sequence[Hashable]:
-        """Return a unique key per clip: the video's key, plus the segment if segments are given."""
+        """Return a unique key for each clip: its video's key, plus any segment."""
         keys = video_keys(self.paths, data_root)
         return keys if self.segments is None else list(zip(keys, self.segments, strict=True))
 
@@ -157,11 +157,11 @@ def _at(column: Sequence | None, rows: Sequence[int]) -> tuple | None:
 
 
 Splits = Mapping[str, ClipTable]
-"""The tables of a listing by split name (train, val, test); some splits may be missing."""
+"""A listing's tables by split name (train, val, test); some splits may be missing."""
 
 
 def video_keys(paths: Iterable[str], data_root: str | Path) -> list[str]:
-    """Normalise paths, so that ./a.mp4, x/../a.mp4 and DATA_ROOT/a.mp4 all become a.mp4."""
+    """Normalise paths so that ./a.mp4, x/../a.mp4 and DATA_ROOT/a.mp4 all become a.mp4."""
     inside = data_root.rstrip("/") if is_remote(data_root) else os.path.abspath(data_root)
     inside = os.path.join(inside, "")
     # Ordinary paths are their own keys, which avoids creating a million strings.

@@ -1,14 +1,15 @@
-"""Generate the demo data set: short clips of eight motions that no single frame reveals.
+"""Generate the demo data set: short clips of eight motions, none of which can be recognised from a
+single frame.
 
 A textured shape moves over a plain background. Four numbers describe the shape in a frame:
 horizontal position, vertical position, rotation and size. In every clip, each of the four numbers
-starts at a uniformly random value in its range. The class determines which number changes, and in
+starts at a value drawn uniformly from its range. The class determines which number changes, and in
 which direction. The number selected by the class changes at constant speed and wraps around at the
 end of its range. Wrapping keeps the distribution uniform: in every frame of every class, all four
 numbers are independent and uniformly distributed, so a single frame carries no information about
 the class.
 
-Shape letters: T frames, H height, W width, S side of the sprite.
+Shape legend: T frames, H height, W width, S side of the sprite.
 """
 
 import io
@@ -27,8 +28,8 @@ from autox_video.core.errors import InstallError, ListingError, ResourceError
 from autox_video.core.files import atomic_write, write_json, write_text
 from autox_video.data.loading.loader import ClipLoader
 
-# For each motion, the index of the number (x, y, rotation, size) it changes, and the direction.
-# The y axis points down, so increasing rotation is clockwise on screen.
+# For each motion: the index of the number that it changes (x, y, rotation or size), and the
+# direction of the change. The y axis points down, so increasing rotation is clockwise on screen.
 MOTIONS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {
         "left": (0, -1),
@@ -46,17 +47,19 @@ CLIPS_PER_CLASS: Mapping[str, int] = MappingProxyType({"train": 64, "val": 6, "t
 HEIGHT_PX, WIDTH_PX = 96, 128
 FPS_CHOICES = (24, 25, 30)
 SECONDS_RANGE = (1.8, 2.2)
-# Share of its range that each number (x, y, rotation, size) covers per second: at most about one
-# cycle per clip. Rotation has a lower share, because its range is a full turn, which looks faster.
+# Share of its range that each number (x, y, rotation, size) covers per second; a clip shows at most
+# about one cycle. The share is lower for rotation, because its range is a full turn, which looks
+# faster.
 SPEED_RANGES = ((0.35, 0.5), (0.35, 0.5), (0.22, 0.32), (0.35, 0.5))
-# Relative to the height. The shape stays inside the central square, which a centre crop keeps.
+# These ranges are relative to the frame height. The shape stays inside the central square, which a
+# centre crop keeps.
 CENTRE_RANGE = (-0.24, 0.24)
 RADIUS_RANGE = (0.12, 0.26)
 
 _MARKER = "annotations/demo.json"
 _VERSION = 1
 _SPRITE_PX = 80
-# The position of the shape's middle and half its width, relative to its reach from the pivot.
+# The position of the shape's middle, and half its width, both relative to its reach from the pivot.
 _PIVOT_SHIFT, _WIDTH = 0.2, 0.75
 _TEXTURES = ("plain", "stripes", "spots")
 
@@ -67,19 +70,19 @@ class DemoClip:
 
     split: str
     label: str
-    """The motion, a key of MOTIONS."""
+    """The motion; a key of MOTIONS."""
     number: int
-    """The clip's index among the clips of this motion and split, counted from 0."""
+    """The clip's index among this split's clips with the same motion, counted from 0."""
     seed: int
-    """The seed of the whole data set."""
+    """The seed for the whole data set."""
 
     @property
     def name(self) -> str:
-        """The name of the clip's file."""
+        """The clip's file name."""
         return f"{self.label}_{self.split}_{self.number:03d}.mp4"
 
     def rng(self) -> np.random.Generator:
-        """Return the clip's random generator, which is the same in any order of generation."""
+        """Return the clip's random generator, which does not depend on the order of generation."""
         split, label = list(CLIPS_PER_CLASS).index(self.split), list(MOTIONS).index(self.label)
         return np.random.default_rng([self.seed, split, label, self.number])
 
@@ -109,19 +112,19 @@ def make_demo(
 ) -> None:
     """Write `root`/videos/*.mp4 and `root`/annotations/{train,val,test}_list.txt and classes.txt.
 
-    The same seed always gives the same files. If some files of the demo are missing, only the
-    missing files are generated. Existing files are never changed or removed.
+    The same seed always gives the same files. If some demo files are missing, only those are
+    generated. Existing files are never changed or removed.
 
     Args:
-        root: folder of the demo, created if needed.
+        root: folder for the demo, created if needed.
         seed: 0 or more.
         clips_per_class: number of clips per motion in each split.
         on_done: called after each batch of clips with (clips done, clips in total).
-        workers: number of processes; one per core by default.
+        workers: number of worker processes; by default, one per core.
 
     Raises:
-        ListingError: `root` contains a demo with other settings, or other files with the same names
-            as the demo's files.
+        ListingError: `root` contains a demo made with other settings, or unrelated files with the
+            same names as demo files.
         ResourceError: `root` is not writable.
         InstallError: PyAV cannot encode H.264.
     """
@@ -170,7 +173,7 @@ class _Missing:
 
 
 def demo_is_complete(root: str | Path) -> bool:
-    """Whether `make_demo` has finished in `root` and all files of the demo still exist."""
+    """Whether `make_demo` has finished in `root` and all demo files still exist."""
     root = Path(root)
     marker = _read_marker(root)
     if marker is None:
@@ -197,7 +200,7 @@ def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
 
 
 def _read_marker(root: Path) -> dict | None:
-    """Return the content of the marker file; None if it is missing or invalid."""
+    """Return the contents of the marker file; None if it is missing or invalid."""
     try:
         marker = json.loads((root / _MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -207,7 +210,7 @@ def _read_marker(root: Path) -> dict | None:
 
 
 def _lists(root: Path, clips: list[DemoClip]) -> dict[Path, str]:
-    """Return the content of the list files, by path."""
+    """Return the contents of the list files, by path."""
     lines = {"classes.txt": list(MOTIONS)}
     for clip in clips:
         lines.setdefault(f"{clip.split}_list.txt", []).append(f"{clip.name} {clip.label}")
@@ -219,12 +222,12 @@ def _files_of(root: Path, clips: list[DemoClip]) -> list[Path]:
 
 
 def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
-    """Return an MP4 file with one H.264 stream; the bytes are the same on any machine.
+    """Return an MP4 file with one H.264 stream; the bytes are the same on every machine.
 
     Args:
         frames: RGB frames, (T, H, W, 3) uint8, with even height and width.
         fps: frames per second.
-        crf: constant rate factor of x264; 14 is visually lossless, 0 is lossless.
+        crf: x264's constant rate factor; 14 is visually lossless, 0 is lossless.
 
     Raises:
         InstallError: PyAV cannot encode H.264.
@@ -234,7 +237,7 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
         with av.open(file, "w", format="mp4") as container:
             # With more than one thread, the bytes would depend on the number of cores.
             options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": str(fps)}
-            # Otherwise x264's rounding depends on memory alignment, and the bytes would vary.
+            # Otherwise, x264's rounding would depend on memory alignment, and the bytes would vary.
             options["x264-params"] = "cpu-independent=1"
             stream = container.add_stream("libx264", rate=fps, options=options)
             stream.height, stream.width = frames.shape[1:3]
@@ -254,7 +257,7 @@ def encode_mp4(frames: np.ndarray, fps: int, *, crf: int = 14) -> bytes:
 
 
 def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
-    """Return the frames of a clip, (T, H, W, 3) uint8 RGB, and its frame rate."""
+    """Return a clip's frames, (T, H, W, 3) uint8 RGB, and its frame rate."""
     rng = clip.rng()
     fps = int(rng.choice(FPS_CHOICES))
     count = round(rng.uniform(*SECONDS_RANGE) * fps)
@@ -269,8 +272,8 @@ def draw_clip(clip: DemoClip) -> tuple[np.ndarray, int]:
 def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -> np.ndarray:
     """Return x, y, rotation and size over time in a random clip, as fractions of their ranges.
 
-    The result is (T, 4) in [0, 1), one row for each of `times_sec` (T,), in seconds from the start
-    of the clip. Each row on its own is uniformly distributed, whatever the motion.
+    The result is (T, 4) in [0, 1), one row for each time in `times_sec` (T,), in seconds from the
+    start of the clip. Each row on its own is uniformly distributed, whatever the motion.
     """
     moved, direction = MOTIONS[label]
     states = np.repeat(rng.uniform(size=(1, 4)), len(times_sec), axis=0)
@@ -279,7 +282,7 @@ def motion_states(rng: np.random.Generator, label: str, times_sec: np.ndarray) -
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """Return a dark background (H, W, 3) in 0..255, with a gradient in half of the clips."""
+    """Return a dark background (H, W, 3) in 0..255, which has a gradient in half the clips."""
     colour = rng.uniform(10, 90, size=3)
     far_colour = np.clip(colour + rng.uniform(-25, 25, size=3) * rng.integers(2), 0, 100)
     down, across = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX]
@@ -317,7 +320,7 @@ def _texture(rng: np.random.Generator, along: np.ndarray, beside: np.ndarray) ->
 
 
 def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return the coverage 0..1 of a random polygon with 3 to 7 corners, longer than it is wide."""
+    """Return the coverage (0..1) of a random, elongated polygon with 3 to 7 corners."""
     corners = int(rng.integers(3, 8))
     bearings = 2 * np.pi * (np.arange(corners) + rng.uniform(-0.15, 0.15, corners)) / corners
     reach = rng.uniform(0.8, 1.0, corners)
@@ -339,7 +342,7 @@ def _colours(rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint(frame: np.ndarray, sprite: np.ndarray, state: np.ndarray) -> None:
-    """Draw the sprite into a frame (H, W, 3) uint8 in place, according to the state (4,)."""
+    """Draw the sprite in the given state (4,) into a frame (H, W, 3) uint8, in place."""
     centre = np.array([WIDTH_PX, HEIGHT_PX]) / 2
     centre = centre + HEIGHT_PX * (CENTRE_RANGE[0] + state[:2] * np.ptp(CENTRE_RANGE))
     turn = 2 * np.pi * state[2]

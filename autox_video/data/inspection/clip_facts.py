@@ -1,4 +1,4 @@
-"""Inspect one clip: its facts, the digest of its content, and its fingerprint."""
+"""Inspect one clip to get its facts, content digest, fingerprint and scene descriptor."""
 
 import errno
 import hashlib
@@ -18,12 +18,12 @@ from autox_video.video.open_video import open_video
 
 DIGEST_BYTES = 16
 DIGEST_UP_TO_BYTES = 64 << 20
-"""For larger files, the digest covers the size and this many bytes, in evenly spaced pieces."""
+"""The digest of a larger file covers its size and this many bytes, in evenly spaced pieces."""
 
 RETRY_AFTER_SEC = (1.0, 4.0, 15.0)
 """Seconds to wait before each retry after a disk error."""
 
-# Read errors that may be temporary, caused by the disk, the network or scarce resources.
+# Possibly temporary read errors, caused by the disk, the network or a lack of resources.
 _OF_DISKS = errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOLCK
 _OF_CONNECTIONS = errno.ENOTCONN, errno.ECONNRESET, errno.ECONNABORTED
 _OF_NETWORKS = errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH
@@ -36,7 +36,7 @@ _CONTENT_BYTES = DIGEST_BYTES, FINGERPRINT_BYTES, SCENE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """The facts of one clip; all numbers are 0 if the clip is unreadable."""
+    """Facts about one clip; all numbers are 0 if the clip is unreadable."""
 
     frames: int
     """Exact number of frames."""
@@ -59,15 +59,15 @@ class ClipFacts:
     """Whether frames are evenly spaced: frame N starts N / fps seconds after the first frame."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "codec", sys.intern(self.codec))  # few names, many clips
+        object.__setattr__(self, "codec", sys.intern(self.codec))  # few names shared by many clips
 
 
 class Inspection(NamedTuple):
-    """The result of inspecting one clip; all values are zero if the clip is unreadable."""
+    """The result of inspecting one clip; all bytes are zero if the clip is unreadable."""
 
     facts: ClipFacts
     digest: bytes
-    """Digest of DIGEST_BYTES bytes; identical files have the same digest."""
+    """The file's digest (DIGEST_BYTES bytes); identical files have the same digest."""
     fingerprint: bytes
     """The result of `fingerprint.fingerprint`."""
     scene: bytes
@@ -75,7 +75,7 @@ class Inspection(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """Digests, fingerprints and scenes of clips, as columns; zeros for unreadable clips."""
+    """Digests, fingerprints and scenes of clips, as columns; unreadable clips have zeros."""
 
     digests: np.ndarray
     """Array (N, DIGEST_BYTES) uint8."""
@@ -90,7 +90,7 @@ class Contents(NamedTuple):
         return cls(*(np.zeros((count, size), dtype=np.uint8) for size in _CONTENT_BYTES))
 
     def put(self, position: int, inspection: Inspection) -> None:
-        """Store the inspection of one clip in its row."""
+        """Store one clip's inspection in its row."""
         for column, row in zip(self, inspection[1:], strict=True):
             column[position] = np.frombuffer(row, dtype=np.uint8)
 
@@ -105,7 +105,7 @@ def unreadable(reason: str) -> Inspection:
 
 
 def examine_clip(path: str | Path) -> Inspection:
-    """Open one clip, count its frames and decode some of them; never raises for unreadable clips.
+    """Open one clip, count its frames and decode some; unreadable clips never raise an error.
 
     A clip that cannot be read is tried once more (a few more times after a disk error), since the
     error may be temporary.
@@ -156,7 +156,7 @@ def _fails_to_be_read(path: str | Path) -> bool:
 
 
 def _digest(path: str | Path) -> bytes:
-    """Return the hash of a file, or of all files in a frame folder in the order of their names."""
+    """Return the hash of a file, or of all files in a frame folder, sorted by name."""
     digest, path = hashlib.blake2b(digest_size=DIGEST_BYTES), Path(path)
     for file_path in sorted(path.iterdir()) if path.is_dir() else [path]:
         if not file_path.is_file():

@@ -1,4 +1,4 @@
-"""Report, before training, what share of long clips validation and testing cover."""
+"""Before training, report how much of each long clip validation and testing will cover."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
     """Return the average number of rounds of test clips per video; a short video has one round.
 
     Args:
-        facts: facts of the videos to test; unreadable videos are not counted.
+        facts: facts about the videos to test; unreadable videos are not counted.
         span_sec: span of one test clip, in seconds.
         num_clips: test clips per round.
     """
@@ -50,7 +50,7 @@ def notes_on_long_clips(
 
 
 def _seen_in_part(split: ClipTable | None, seen_sec: float) -> str | None:
-    """Return a clause on how many clips are only partly covered, and on the least covered clip."""
+    """Return a clause about how many clips are only partly covered, and which is covered least."""
     if split is None:
         return None
     lengths = [

@@ -10,9 +10,10 @@ from autox_video.data.listing.listing import Listing
 
 @dataclass(frozen=True, slots=True)
 class DatasetStats:
-    """Summary statistics of the readable clips of a data set; all 0 for an empty data set.
+    """Summary statistics of a data set's readable clips; all are 0 if there are no clips.
 
-    Medians are taken over training and validation clips, in seconds, frames per second and pixels.
+    Medians are taken over the training and validation clips; they are in seconds, frames per second
+    or pixels.
     """
 
     num_train: int
@@ -22,9 +23,9 @@ class DatasetStats:
     """Number of classes, including those without clips."""
     class_names: tuple[str, ...]
     named: bool
-    """Whether the classes have real names, not just indices."""
+    """Whether the classes have real names rather than just indices."""
     clips_per_class_min: int
-    """Number of training clips of the rarest class."""
+    """Number of training clips in the rarest class."""
     clips_per_class_max: int
     seconds_median: float
     fps_median: float
@@ -38,7 +39,7 @@ class DatasetStats:
 
 
 def summarize(listing: Listing, task: str) -> DatasetStats:
-    """Return the statistics of an inspected listing; `task` is the name of the task."""
+    """Return the statistics of an inspected listing; `task` names the task."""
     readable = {name: clips.readable() for name, clips in listing.splits.items()}
     counts = {name: len(clips) for name, clips in readable.items()}
     by_class = readable["train"].class_counts()

@@ -1,4 +1,4 @@
-"""The disk cache of inspected clips."""
+"""The on-disk cache of inspected clips."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from autox_video.core.files import user_cache
 from autox_video.data.inspection.clip_facts import ClipFacts, Inspection
 
 SAVE_EVERY_SEC, SAVE_EVERY_CLIPS = 2.0, 1000
-"""New inspections are written to the cache at least this often, in seconds and in clips."""
+"""New inspections are written to the cache after at most this many seconds or clips."""
 
 LOCK_WAIT_SEC = 10.0
 """Maximum time to wait for another run that is writing to the same cache, in seconds."""
@@ -29,15 +29,15 @@ _COLUMNS = (
 
 
 def default_cache_path() -> Path | None:
-    """Return the user's cache of inspected clips; None if there is no home folder."""
+    """Return the path to the user's cache of inspected clips; None if there is no home folder."""
     return user_cache("probe.sqlite")
 
 
 class FactsCache:
-    """Inspected clips by path, in a database that runs can share; database errors are not fatal.
+    """Stores inspected clips by path in a database that runs can share; its errors are not fatal.
 
     Args:
-        file: the database, created if needed; None for no cache.
+        file: path to the database, which is created if needed; None: no cache.
         on_note: called with a message if the database cannot be used.
     """
 
@@ -51,7 +51,7 @@ class FactsCache:
                 self._connect()
 
     def known(self, paths: Sequence[str]) -> Iterator[tuple[str, int, int, Inspection]]:
-        """Yield path, size, modification time and inspection of each cached clip."""
+        """Yield the path, size, modification time and inspection of each cached clip."""
         query = f"SELECT * FROM {TABLE} WHERE path = ?"
         with self._failing_softly():
             for path in paths if self._database is not None else ():
@@ -91,7 +91,7 @@ class FactsCache:
 
     @contextmanager
     def _failing_softly(self) -> Iterator[None]:
-        """Report a database error in the block, then recreate the database or stop using it."""
+        """Report any database error in the block, then recreate the database or stop using it."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:
@@ -99,7 +99,7 @@ class FactsCache:
             self._note(f"cannot be used ({error}); all clips are inspected again")
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:
-                raise  # a subclass means a bug in this module, the class itself a damaged file
+                raise  # a subclass means a bug in this module; this class means a damaged file
             self._disconnect()
             self._note(f"is damaged ({error}) and was recreated")
             with self._failing_softly():
@@ -126,4 +126,4 @@ def _checksum(facts: object, *contents: object) -> bytes:
 
 def _key(path: str) -> bytes:
     """Return the absolute path as bytes, since file names need not be valid text."""
-    return os.fsencode(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (twice as quick)
+    return os.fsencode(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 (twice as fast)

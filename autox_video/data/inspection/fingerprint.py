@@ -1,13 +1,13 @@
-"""Compact fingerprints of clips (a few hundred bytes each), and near-duplicate detection.
+"""Compact clip fingerprints (a few hundred bytes each) and near-duplicate detection.
 
 A fingerprint consists of tiny greyscale images of a few frames and an even smaller image of the
-clip's mean colours. Re-encoding, scaling, changes of brightness or contrast, and slight cropping
+clip's mean colours. Re-encoding, scaling, changes in brightness or contrast, and slight cropping
 hardly change a clip's fingerprint. Two clips are near-duplicates if their greyscale images, the
 changes in these images over time, and their mean colours all agree. If only greyscale images were
 compared, all clips from a static camera would match.
 
-Shape legend: N clips, P pairs, F bytes of a fingerprint, K frames of a clip, S rows and columns of
-a tiny greyscale image.
+Shape legend: N clips, P pairs, F bytes per fingerprint, K frames per clip, S rows and columns in a
+tiny greyscale image.
 """
 
 from functools import lru_cache
@@ -24,23 +24,24 @@ COLOUR_SIDE = 4
 GREY_BYTES = FRAMES * SIDE * SIDE
 FINGERPRINT_BYTES = GREY_BYTES + 2 * COLOUR_SIDE * COLOUR_SIDE
 
-# Measured on real clips, modified copies of them, the demo's clips, and clips of one static camera:
-# copies with little or no motion are above 0.93, different clips with the same motion below.
+# Measured on real clips, modified copies of these, the demo's clips, and clips from one static
+# camera: copies with little or no motion score above 0.93; different clips with the same motion
+# score lower.
 MIN_LIKENESS = 0.92
 MIN_MOTION_LIKENESS = 0.6
 MAX_COLOUR_SHARE = 0.15
 """Maximum colour difference between near-duplicates, relative to the saturation of their
 colours."""
 
-_COLOUR_NOISE = 2.0  # change of colours by re-encoding, in 256ths
-_STILL = 1.0  # less change than this in 256ths is noise
-_FLAT = 1.5  # images with less contrast than this in 256ths, such as black ones, are empty
+_COLOUR_NOISE = 2.0  # colour change caused by re-encoding, in 256ths
+_STILL = 1.0  # changes smaller than this, in 256ths, are noise
+_FLAT = 1.5  # images with less contrast (in 256ths), such as black ones, count as empty
 _SHORT_SIDE_PX = 64
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def sampled_frames(video: Video) -> np.ndarray:
-    """Return small frames (K, H, W, 3) of an open clip, at fixed fractions of its length.
+    """Return small frames (K, H, W, 3) of an open clip, taken at fixed fractions of its length.
 
     Raises:
         VideoError: one of the frames cannot be decoded.
@@ -70,7 +71,7 @@ def averaged(frames: np.ndarray, side: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _averaging(size: int, side: int) -> np.ndarray:
-    """Return the matrix (side, size) that averages `size` pixels over `side` equal parts."""
+    """Return the matrix (side, size) that averages `size` pixels in each of `side` equal parts."""
     edges, pixel = np.arange(side + 1) * size / side, np.arange(size)
     covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
     return (np.maximum(covered, 0) * side / size).astype(np.float32)

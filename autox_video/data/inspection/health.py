@@ -20,7 +20,7 @@ IMBALANCED_FROM = 10.0
 
 RARE_CODEC_SHARE = 0.01
 
-# Values more than this many times above or below the median are unusual.
+# A value is unusual if it differs from the median by more than this factor, in either direction.
 _ODD_FACTORS = {"seconds": 4.0, "fps": 2.0, "short side": 2.0}
 
 Clip = dict[str, Any]
@@ -29,17 +29,17 @@ segment of a video, "segment"."""
 
 Group = dict[str, Any]
 """A dict with the keys "leak" (whether the group spans several splits), "agree" (whether all its
-labels are equal) and "clips" (videos by split)."""
+clips have the same label) and "clips" (videos by split)."""
 
 
 class Health:
-    """All clips of a listing across splits, and how they are related.
+    """All clips of a listing, from all splits, and how they are related.
 
     Attributes:
-        split_of: index (N,) in `names` of each clip's split.
+        split_of: index of each clip's split in `names` (N,).
         exact: group labels (N,) of clips with equal content (see the module `groups`).
         near: group labels (N,) of near-duplicates, including exact duplicates.
-        recordings: group labels (N,) of clips that seem to be cut from one recording.
+        recordings: group labels (N,) of clips that seem to be cut from the same recording.
     """
 
     def __init__(self, listing: Listing) -> None:
@@ -51,7 +51,7 @@ class Health:
         self.recordings = np.concatenate([clips.recordings.labels for clips in tables])
         self._paths = [path for clips in tables for path in clips.paths]
         segments = [self.splits[name].segment(row) for name, row in self._rows]
-        # Two segments of a video are not duplicates: equal clips must have equal segments, too.
+        # Different segments of a video are not duplicates: equal clips must have equal segments.
         self._part = same(segments) if len(set(segments)) > 1 else None
         self.exact = self._within_part([clips.recordings.equal for clips in tables])
         self.near = either(
@@ -59,7 +59,7 @@ class Health:
         )
 
     def _within_part(self, labels: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the group labels of all splits as (N,), with each group divided by segment."""
+        """Return the group labels of all splits as (N,), with each group subdivided by segment."""
         all_labels = np.concatenate(labels).tolist()
         if self._part is None:
             return same(all_labels)
@@ -72,7 +72,7 @@ class Health:
         return either(same(keys), same(sources(self._paths, len(self.listing.classes))))
 
     def clip(self, number: int) -> Clip:
-        """Return a clip, given by its number, as a `Clip` dict."""
+        """Return the clip with the given number as a `Clip` dict."""
         name, row = self._rows[number]
         clips = self.splits[name]
         described = {"split": name, "video": clips.paths[row], "label": self._label(clips, row)}
@@ -113,7 +113,7 @@ class Health:
 
 
 def report(health: Health) -> dict[str, Any]:
-    """Return the content of check.json."""
+    """Return the contents of check.json."""
     listing, is_leak = health.listing, lambda group: group["leak"]
     closer = either(health.source, health.near)
     train = listing.count_by_class(health.splits["train"])
@@ -168,7 +168,7 @@ def _range(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def _imbalance(health: Health) -> dict[str, Any]:
-    """Return the class imbalance of the training clips, and classes without clips."""
+    """Return the class imbalance of the training clips, and the classes without clips."""
     counts = {name: _per_class(health, name) for name in health.names}
     train = counts["train"]
     rarest, commonest = min(train, key=train.__getitem__), max(train, key=train.__getitem__)
@@ -187,7 +187,7 @@ def _imbalance(health: Health) -> dict[str, Any]:
 
 
 def _odd(health: Health) -> Iterator[Clip]:
-    """Yield each readable clip that is unusual, with the reasons."""
+    """Yield each unusual clip that is readable, with the reasons why it is unusual."""
     readable = [(number, fact) for number, fact in enumerate(health.facts) if fact.error is None]
     facts = [fact for _, fact in readable]
     measures = {
@@ -217,7 +217,8 @@ def good_clips(health: Health) -> dict[str, list[int]]:
 
     Unreadable clips are dropped. Among exact duplicates within a split, only the first clip is
     kept, or none if their labels differ. Training clips that are exact or near-duplicates of a
-    validation or test clip are also dropped. Clips in both validation and test are kept in both.
+    validation or test clip are also dropped. Clips that are in both validation and test are kept in
+    both.
     """
     readable = np.array([fact.error is None for fact in health.facts], dtype=bool)
     keep = readable.copy()

@@ -1,4 +1,4 @@
-"""Inspect all clips in parallel, with a cache on disk."""
+"""Inspect all clips in parallel, with an on-disk cache."""
 
 import os
 import signal
@@ -23,11 +23,11 @@ from autox_video.video.files.remote import is_remote
 from autox_video.video.files.remote_cache import local_path
 
 HANG_SEC = 10.0
-"""CPU time limit per clip; one second is added for each READ_BYTES_PER_SEC bytes of the clip."""
+"""CPU time limit per clip, to which one second is added for every READ_BYTES_PER_SEC bytes."""
 
 READ_BYTES_PER_SEC = 8e6
 
-_CLIPS_A_WORKER = 4  # per batch
+_CLIPS_A_WORKER = 4  # clips per worker in each batch
 
 
 def inspect_clips(
@@ -47,7 +47,7 @@ def inspect_clips(
 
     Args:
         paths: paths or URLs of the clips; duplicates are opened once.
-        cache: the cache file, created if needed; None for no cache.
+        cache: the cache file, which is created if needed; None: no cache.
         workers: number of worker processes that open the clips.
         remote_cache: the config key `remote_cache`, which says where remote clips are cached.
         on_done: called with the number of paths processed so far.
@@ -91,7 +91,7 @@ def _open_all(
 
 
 class _Clips:
-    """A `Readable` data set of the clips that the workers open; it also holds their results."""
+    """A `Readable` data set of the clips that the workers open; it also holds the inspections."""
 
     item_shape = (1,)  # results are returned, not written to shared memory
 
@@ -113,12 +113,12 @@ class _Clips:
         self.contents.put(row, inspection)
 
     def read(self, index: int, out: np.ndarray) -> tuple[int, int, tuple | None]:
-        """Return a clip's size, modification time and, unless it is cached, its inspection."""
+        """Return a clip's size, its modification time and, unless it is cached, its inspection."""
         path = os.fspath(local_path(self.paths[index], self._remote_cache))
         size = mtime_ns = -1
         with suppress(OSError):
             # The status is read before the file is opened, so that a later change is noticed.
-            status = os.stat(path)  # noqa: PTH116 (making a `Path` costs more than this)
+            status = os.stat(path)  # noqa: PTH116 (creating a `Path` costs more than this)
             size, mtime_ns = status.st_size, status.st_mtime_ns
         if size >= 0 and self.states[index].tolist() == [size, mtime_ns]:
             return size, mtime_ns, None

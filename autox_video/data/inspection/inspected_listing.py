@@ -19,8 +19,8 @@ from autox_video.data.splitting.recordings import find_recordings
 from autox_video.video.files.remote import join
 
 LATE_FACTOR, LATE_SHARE = 2.0, 0.25
-"""A list is reported if more than the share LATE_SHARE of its segments end later than LATE_FACTOR
-times the video's length."""
+"""A list is reported if more than a share LATE_SHARE of its segments end later than LATE_FACTOR
+times the length of their video."""
 
 
 def inspect_listing(
@@ -32,7 +32,8 @@ def inspect_listing(
     on_done: Callable[[int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Listing:
-    """Return the listing with new notes, and with facts, digests and recordings in its tables.
+    """Return the listing with new notes, and with facts, digests and recordings added to its
+    tables.
 
     Every clip is inspected once. See `inspect.inspect_clips` for the arguments.
     """
@@ -55,11 +56,11 @@ def inspect_listing(
 
 
 def with_recordings(listing: Listing, contents: Contents) -> Listing:
-    """Return an inspected listing with the recordings from which its clips were cut.
+    """Return an inspected listing to which the recordings of its clips have been added.
 
     Args:
-        listing: the listing, with facts in its tables.
-        contents: contents of all clips, in the order of the tables.
+        listing: an inspected listing, whose tables contain facts.
+        contents: digests, fingerprints and scenes of all clips, in the order of the tables.
     """
     tables = listing.splits
     paths = [path for clips in tables.values() for path in clips.paths]
@@ -89,7 +90,7 @@ def _rows_of(tables: Splits) -> dict[str, slice]:
 
 
 def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:
-    """Report segments that end long after their videos; their times may be frame numbers."""
+    """Report segments that extend far past their videos' ends; the times may be frame numbers."""
     if clips.segments is None:
         return []
     late = [
@@ -109,7 +110,7 @@ def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> 
 
 
 def _of_part(video: ClipFacts, segment: Segment) -> ClipFacts:
-    """Return the facts of a segment of a video."""
+    """Return the facts about a segment of a video."""
     if video.error is not None or segment == WHOLE_VIDEO:
         return video
     try:

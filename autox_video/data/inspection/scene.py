@@ -3,9 +3,10 @@
 Clips cut from one recording show different actions but share the static parts of the picture: the
 background (the median over some frames) and the colours. Backgrounds are compared by their
 gradients, which depend less on lighting than grey values do; taking square roots keeps a single
-strong edge from dominating. Clips from one camera also have the same frame size.
+strong edge from dominating. Clips from the same camera also have the same frame size.
 
-Shape legend: N clips, P pairs, B bytes of a scene, K frames of a clip, H, W, S rows and columns.
+Shape legend: N clips, P pairs, B bytes per scene descriptor, K frames per clip; H, W and S are
+numbers of rows and columns.
 """
 
 import math
@@ -25,24 +26,25 @@ GREY_BYTES = SIDE * SIDE
 SCENE_BYTES = GREY_BYTES + LEVELS**3
 _GRADIENTS = 2 * (SIDE - 1) ** 2
 
-# Minimum cosine of the backgrounds, so that equal colours are not enough, and minimum sum of the
-# cosines of backgrounds and colours. On 150 surveillance clips with manually labelled recordings
-# and 200 clips of different web videos, these values match 1 of 60,000 pairs of different
-# recordings, 0 of 58 sequence neighbours of different recordings, and 78 of 90 neighbours of the
-# same recording.
+# The minimum background cosine, which ensures that equal colours alone are not enough, and the
+# minimum sum of the background and colour cosines. On 150 surveillance clips with manually labelled
+# recordings and 200 clips from different web videos, these values match 1 of 60,000 pairs from
+# different recordings, 0 of 58 pairs of sequence neighbours from different recordings, and 78 of 90
+# pairs of neighbours from the same recording.
 ALIKE = 0.35, 1.2
 NEIGHBOURS_ALIKE = 0.12, 1.0
 """Minimum background cosine and minimum sum of cosines for neighbours in a numbered sequence."""
 _MEASURED_CLIPS, _MORE_FOR_TEN_TIMES = 350, 0.13
 """With more than _MEASURED_CLIPS clips, the minimum sum of cosines rises by _MORE_FOR_TEN_TIMES for
-every tenfold increase in clips, to limit chance matches."""
+every tenfold increase in the number of clips, to limit chance matches."""
 
 _COMPARED_UP_TO = 20_000
-"""Up to this many clips, all pairs are compared."""
+"""All pairs are compared if there are at most this many clips."""
 _LOTS_KEPT = 4
 """Number of chunks whose vectors stay in memory while other chunks are compared with them."""
-# Backgrounds with smaller gradients (square roots of 256ths) than this are nearly empty. Those of
-# the synthetic demo have at most 1.65; all but one of 350 real clips have 1.77 or more.
+# Backgrounds whose gradients (square roots of 256ths) are smaller than this are nearly empty. The
+# gradients are at most 1.65 in the synthetic demo and at least 1.77 in all but one of 350 real
+# clips.
 _FLAT = 1.7
 
 
@@ -65,17 +67,17 @@ def same_scene(
 ) -> np.ndarray:
     """Return group labels (N,) of clips that show the same scene (see the module `groups`).
 
-    Similarity is treated as transitive. The search takes about 30 MB of memory, whatever the number
-    of clips. With more than 20,000 clips (copies counted once), pairs just above the similarity
-    threshold are occasionally missed.
+    Similarity is treated as transitive. The search takes about 30 MB of memory, regardless of the
+    number of clips. With more than 20,000 clips (copies counted once), pairs just above the
+    similarity threshold are occasionally missed.
 
     Args:
         scenes: scene descriptors (N, B) uint8; a flat descriptor, such as all zeros, matches no
             other descriptor.
         sizes: width and height (N, 2) in pixels; clips of different sizes never match.
-        neighbours: pairs (P, 2) of clips, by row, that are neighbours in a sequence.
+        neighbours: pairs (P, 2) of rows whose clips are neighbours in a sequence.
         copies: group labels (N,) of near-duplicates. Only the first clip of each group is compared
-            with all other clips; the rest of the group are compared only with their neighbours.
+            with all other clips; the group's other clips are compared only with their neighbours.
     """
 
     def likeness(pairs: np.ndarray) -> np.ndarray:
@@ -102,7 +104,7 @@ def same_scene(
 
 
 def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield arrays of pairs (P, 2) of clips that may match, among the clips in `compared`."""
+    """Yield arrays (P, 2) of pairs of clips in `compared` that may match."""
     if len(compared) > _COMPARED_UP_TO:
         yield from near_pairs(lambda clips: _vectors(scenes[clips]), compared)
         return
@@ -116,7 +118,7 @@ def _candidates(scenes: np.ndarray, compared: np.ndarray) -> Iterator[np.ndarray
 
 
 def _vectors(scenes: np.ndarray) -> np.ndarray:
-    """Return vectors (N, D) of background gradients and histogram, each normalised to length 1."""
+    """Return vectors (N, D) of background gradients and colours, both normalised to length 1."""
     histogram = scenes[:, GREY_BYTES:].astype(np.float32)
     return np.concatenate([_unit(_gradients(scenes)), _unit(histogram)], axis=1)
 

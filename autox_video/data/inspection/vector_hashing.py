@@ -1,8 +1,8 @@
 """Find pairs of vectors with high cosine similarity, without comparing all pairs.
 
-Locality-sensitive hashing: the bits of a key say on which side of random planes a vector lies
-(Charikar, "Similarity estimation techniques from rounding algorithms", 2002, section 3); only
-vectors with equal keys are compared.
+The method is locality-sensitive hashing: each bit of a key says on which side of a random plane a
+vector lies (Charikar, "Similarity estimation techniques from rounding algorithms", 2002, section
+3); only vectors with equal keys are compared.
 
 Shape legend: N vectors, D dimensions, P pairs, G planes.
 """
@@ -26,7 +26,7 @@ def in_chunks(function: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) ->
 
 
 _TABLES, _TABLES_AT_A_TIME = 32, 8
-_NEIGHBOURS = 8  # items with the same key that each item is compared with, per table
+_NEIGHBOURS = 8  # how many items with the same key each item is compared with, per table
 
 
 def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
@@ -42,14 +42,15 @@ def near_pairs(vectors: Vectors, items: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _tables(vectors: Vectors, items: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the keys of the items in each hash table, and an order that groups equal keys.
+    """For each hash table, yield the keys of the items, and an order in which equal keys are
+    adjacent.
 
     Items with equal keys are ordered by their keys in another hash table.
     """
     if len(items) < 2:
         return
     dimensions = vectors(items[:1]).shape[1]
-    # About four times as many keys as items give few chance collisions and few separated copies.
+    # With about four times as many keys as items, chance collisions and separated copies are rare.
     bits = min(max(math.ceil(math.log2(len(items))) + 2, 8), 24)
     rng = np.random.default_rng(0)
     for _ in range(_TABLES // _TABLES_AT_A_TIME):

@@ -1,10 +1,10 @@
 """Refuse lists that name files outside data_root, unless `allow_outside` is set.
 
 Paths are checked as written, without resolving links: links inside data_root may point anywhere,
-since the owner of data_root made them.
+since they were made by the owner of data_root.
 """
 
-# A list may contain a million paths; as `Path` objects they would take ten times the memory.
+# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
 # ruff: noqa: PTH100, PTH118, PTH120
 
 import os
@@ -27,7 +27,7 @@ _FILE = "file://"
 def refuse_outside(
     paths: Sequence[str], data_root: str | Path, location: Callable[[int], str], *, allowed: bool
 ) -> None:
-    """Raise ListingError if any listed clip is outside data_root; the message names the first.
+    """Raise ListingError if any listed clip is outside data_root; the message names the first one.
 
     Args:
         paths: paths as listed.
@@ -51,7 +51,7 @@ def refuse_outside(
 
 def find_outside(paths: Sequence[str], data_root: str | Path) -> list[int]:
     """Return the indices of paths outside data_root."""
-    # Only unusual paths are examined closely, since nearly all of a million are plain names.
+    # Only unusual paths are examined closely, since nearly all paths are plain names.
     if is_remote(data_root):
         is_outside = _beyond_address(str(data_root))
         odd = re.compile(r"\.\.|[:%\\]").search
@@ -87,7 +87,7 @@ def _beyond_folder(data_root: str | Path) -> Callable[[str], bool]:
                 return True
             if f"{plain}/".startswith(inside):
                 return False
-            # The path may lead into data_root through a link to it or to a folder above it.
+            # The path may lead into data_root through a link to data_root or to a folder above it.
             folder = os.path.join(real_folder(os.path.dirname(plain)), "")
             return not folder.startswith(really_inside)
         except ValueError:  # a null byte: no such file can exist
@@ -102,7 +102,7 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
 
     def is_outside(path: str) -> bool:
         is_address = is_remote(path)
-        # `::` chains URLs, each inside the next one; web URLs escape it in file names.
+        # `::` chains URLs, each of which is inside the next; web URLs escape `::` in file names.
         if "::" in path and (is_address or not is_web):
             return True
         # In a relative path, # and ? are part of the name.
@@ -116,7 +116,7 @@ def _beyond_address(data_root: str) -> Callable[[str], bool]:
 
 def _plain(path: str, *, is_web: bool) -> str:
     """Return the normalised path of a URL."""
-    # Servers and clients decode %2e to a dot.
+    # Servers and clients decode %2e as a dot.
     path = unquote(path) if is_web else path
     return "/" + normpath("/" + path.replace("\\", "/")).lstrip("/")
 

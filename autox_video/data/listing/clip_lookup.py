@@ -1,6 +1,6 @@
-"""Find the files of listed clips, even if the listed paths differ in spelling or folders."""
+"""Find the files of listed clips, even if the lists spell paths differently."""
 
-# A list may contain a million paths; as `Path` objects they would take ten times the memory.
+# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
 # ruff: noqa: PTH112, PTH118
 
 import os
@@ -46,7 +46,7 @@ def find_listed(table: Table, tree: ClipTree) -> Table:
                 respelt[index] = path
     except ListingError:  # a folder cannot be read, so only exact paths count
         respelt = {}
-    # Two listed paths that match the same file mean different clips, so neither is replaced.
+    # If two listed paths match the same file, they mean different clips, so neither is replaced.
     times = Counter(path for path, _ in {(path, table.paths[i]) for i, path in respelt.items()})
     taken = set(table.paths)
     respelt = {i: path for i, path in respelt.items() if times[path] == 1 and path not in taken}

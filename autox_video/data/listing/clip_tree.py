@@ -1,6 +1,6 @@
 """Find clips under data_root by name, for lists whose paths do not match the files."""
 
-# A list may contain a million paths; as `Path` objects they would take ten times the memory.
+# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
 # ruff: noqa: PTH119, PTH120
 
 import difflib
@@ -13,14 +13,14 @@ from autox_video.data.listing.spelling import file_key, folder_key
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES, split_suffix
 
 COMPARED_AT_MOST = 20_000
-"""Similar names are searched for among at most this many clips, since every name is compared."""
+"""Similar names are not searched for among more clips than this, which would take too long."""
 
 # Label Studio adds a prefix to the names of uploaded files: 0a1b2c3d-NAME.
 _UPLOADED = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]*$)")
 
 
 class ClipTree:
-    """The clips under a folder or URL, indexed by name without folder and suffix."""
+    """The clips under a folder or URL, indexed by their names without folders and suffixes."""
 
     def __init__(self, data_root: str | Path) -> None:
         self.data_root = data_root
@@ -31,11 +31,11 @@ class ClipTree:
 
         Args:
             name: name in an official list, with or without folders and suffix.
-            label: class of the clip; among clips with the same name, one in the folder of this
-                class is preferred.
+            label: class of the clip; among clips with the same name, a clip in this class's folder
+                is preferred.
         """
         clips, stem = self._of_stem(name), stem_of(name)
-        # Names that differ in case count only if no name has the same case.
+        # Names in a different case count only if no name has the same case.
         clips = [path for path in clips if stem_of(path) == stem] or clips
         if name in clips or not clips:
             return name if clips else None
@@ -83,7 +83,7 @@ class ClipTree:
         return best[min(best)] if best else []
 
     def nearest(self, path: str) -> str | None:
-        """Return a clip with a similar name; None if there is none or too many must be compared."""
+        """Return a clip with a similar name; None if there is none, or too many to compare."""
         stems = self._stems()
         if len(stems) > COMPARED_AT_MOST:
             return None
@@ -105,7 +105,7 @@ class ClipTree:
         return [clips] if isinstance(clips, str) else clips
 
     def _stems(self) -> dict[str, str | list[str]]:
-        # Nearly every name belongs to one clip, for which a list would take another 100 bytes.
+        # Nearly every name belongs to a single clip, so a list per name would waste 100 bytes each.
         if self._by_stem is None:
             self._by_stem = {}
             for path in find_videos(self.data_root):

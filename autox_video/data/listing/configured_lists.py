@@ -25,7 +25,7 @@ Files = Mapping[str, str]
 
 @dataclass(slots=True)
 class ConfiguredLists:
-    """The contents of the lists, before any checks across lists."""
+    """The contents of the lists, before any checks across them."""
 
     splits: dict[str, ClipTable] = field(default_factory=dict)
     names: Names | None = None
@@ -53,7 +53,7 @@ def reading_of(settings: Settings) -> Reading:
 
 
 def read_lists(files: Files, reading: Reading) -> ConfiguredLists:
-    """Read all given lists; without a training list, read data_root itself."""
+    """Read all given lists; if there is no training list, read data_root itself."""
     lists, problems = ConfiguredLists(), []
     if files["train"] == AUTO:
         _read_data_root(lists, files, reading)
@@ -148,7 +148,7 @@ def _split_by_folder(listed: ListedClips, file: str) -> ListedClips:
 
 
 def _add(lists: ConfiguredLists, listed: ListedClips, split: str, files: Files) -> None:
-    """Add the clips in the list of `split`; a training list may also contain other splits."""
+    """Add the clips listed for `split`; a training list may contain other splits as well."""
     file = files[split]
     lists.notes += listed.notes
     lists.names = lists.names or listed.classes
@@ -177,7 +177,7 @@ def may_name_test_clips(train_list: str, root: str | Path) -> bool:
 
 
 def used_names(lists: ConfiguredLists) -> Names | None:
-    """Return the data set's classes that have training clips, and add a note on other classes."""
+    """Return the data set's classes that have training clips, and note the other classes."""
     if lists.names is None:
         return None
     classes, source = lists.names

@@ -1,4 +1,4 @@
-"""Find clips that are listed more than once, in one list or in two."""
+"""Find clips that are listed more than once, either in one list or across two lists."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,8 +14,8 @@ def drop_repeats(
 ) -> tuple[ClipTable, list[str], list[str]]:
     """Return a table without repeated clips, the problems (conflicting labels), and notes.
 
-    In multi-label data, a clip on several lines gets the labels of all these lines. Two segments of
-    a video count as two clips.
+    In multi-label data, a clip on several lines gets the labels from all of these lines. Two
+    segments of a video count as two clips.
     """
     repeats = _repeats(clips, data_root)
     if not repeats:
@@ -51,7 +51,7 @@ def _repeats(clips: ClipTable, data_root: str | Path) -> list[tuple[int, int]]:
 
 
 def say_several_labels(splits: Splits) -> list[str]:
-    """Report that some clips have several classes, so that training will be multi-label."""
+    """Report that some clips have several classes, which makes training multi-label."""
     labelled = [clips for clips in splits.values() if clips.labels is not None]
     joined = {text for clips in labelled for text in set(clips.labels) if len(parts_of(text)) > 1}
     several = [(clips, i) for clips in labelled for i, t in enumerate(clips.labels) if t in joined]

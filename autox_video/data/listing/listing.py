@@ -37,7 +37,7 @@ class Listing:
     test: ClipTable | None
     """Test clips; None if there are no test clips."""
     notes: tuple[str, ...] = ()
-    """Messages for the user about what was skipped or split, and what looks unusual."""
+    """Messages for the user about what was skipped or split, and about what looks unusual."""
     split_request: SplitRequest | None = None
     """How to split `train`; None if no split is needed."""
 
@@ -48,7 +48,7 @@ class Listing:
 
     @property
     def splits(self) -> dict[str, ClipTable]:
-        """The existing tables by name, in the order train, val, test."""
+        """The existing tables by split name, in the order train, val, test."""
         tables = {"train": self.train, "val": self.val, "test": self.test}
         return {name: clips for name, clips in tables.items() if clips is not None}
 
@@ -111,11 +111,12 @@ def restore_split(listing: Listing) -> Listing:
 
 
 def split_listing(listing: Listing) -> Listing:
-    """Return the listing with a stratified validation split, unless it has a validation list.
+    """Return the listing with a stratified validation split, unless it already has a validation
+    list.
 
     A stored split is used if it contains exactly the listed clips. In a new split, clips from an
-    earlier run keep their split. If the clips were inspected, unreadable clips stay in training and
-    clips cut from the same recording stay together. A new split is stored in WORK_DIR/split.
+    earlier run keep their old split. If the clips were inspected, unreadable clips stay in training
+    and clips cut from the same recording stay together. A new split is stored in WORK_DIR/split.
 
     Raises:
         ListingError: no clip is left for validation.
@@ -163,7 +164,7 @@ def _is_multi_label(
     if wanted != AUTO:
         return wanted
     splits = lists.splits.values()
-    # In some formats a clip is listed once per class, so repeats with other labels are valid.
+    # In some formats, a clip is listed once per class, so repeats with different labels are valid.
     if lists.repeats_are_labels and any(
         duplicates.drop_repeats(clips, root)[1] for clips in splits
     ):
@@ -174,7 +175,7 @@ def _is_multi_label(
 def _each_clip_once(
     splits: Splits, names: Names | None, root: str | Path, *, multi_label: bool
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Drop repeated clips, and placeholder labels of test clips."""
+    """Drop repeated clips, and placeholder labels from the test list."""
     once, problems, notes = {}, [], []
     for name, clips in splits.items():
         once[name], more_problems, more = duplicates.drop_repeats(
@@ -209,7 +210,7 @@ def _clips_to_split(
 
 
 def _earlier_runs(work_dir: Path) -> tuple[Path, ...]:
-    """Return the folders of earlier runs whose splits should be kept, the latest first.
+    """Return the folders of earlier runs whose splits should be kept, latest first.
 
     The work dir itself comes first, since it may contain the split of a run that saved no
     checkpoint.

@@ -1,6 +1,6 @@
 """Find listed clips that do not exist, and explain why."""
 
-# A list may contain a million paths; as `Path` objects they would take ten times the memory.
+# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
 # ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118, PTH122
 
 import os
@@ -14,15 +14,15 @@ from autox_video.data.listing.clip_tree import ClipTree
 from autox_video.video.files.remote import RemoteFault, filesystem, is_remote
 from autox_video.video.files.video_file import is_frame_folder
 
-# With at least this many listed clips in a folder, reading the folder is faster than checking each.
+# If a folder has at least this many listed clips, reading it is faster than checking each clip.
 _WORTH_READING_FOLDER = 16
 
 
 def say_missing(splits: Splits, root: str | Path) -> list[str]:
-    """Report missing clips, one message per clip.
+    """Report missing clips, with one message per clip.
 
     Remote clips are not checked, since the check would take one request per clip; a missing remote
-    clip is noticed when it is opened.
+    clip is noticed only when it is opened.
 
     Raises:
         InstallError: the package for the clips' URLs is missing.
@@ -85,7 +85,7 @@ def find_missing(paths: Sequence[str], root: str | Path) -> list[int]:
         )
         names = _file_names(listed_folder) if len(indices) >= _WORTH_READING_FOLDER else ()
         for index in indices:
-            # A file that the folder does not list may still exist, on a case-insensitive disk.
+            # On a case-insensitive disk, a file that the folder does not list may still exist.
             if paths[index].rpartition("/")[2] not in names:
                 full = os.path.join(root, paths[index])
                 if not os.path.isfile(full) and not is_frame_folder(full):

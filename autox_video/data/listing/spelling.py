@@ -4,10 +4,10 @@ import unicodedata
 from urllib.parse import unquote
 
 # Characters of categories Cc and Cf, such as zero-width spaces and byte order marks, have no width.
-# Variation selectors only change how the character before them looks.
+# Variation selectors change only the appearance of the character before them.
 _WITHOUT_WIDTH = ("Cc", "Cf")
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
-# Letters of other alphabets that look like Latin letters.
+# Letters from other alphabets that look like Latin letters.
 _DRAWN_ALIKE = str.maketrans(
     "АВЕЅЗІЈКМНОРСТУХаеѕіјорсухкмтΑΒΕΖΗΙΚΜΝΟΡΤΥΧονικ",
     "ABES3IJKMHOPCTYXaesijopcyxkmtABEZHIKMNOPTYXovik",

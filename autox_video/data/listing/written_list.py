@@ -10,7 +10,7 @@ from autox_video.data.clip_table import LABELS_JOINED_BY, WHOLE_VIDEO, ClipTable
 from autox_video.data.listing.reading.segments import read_segment
 
 _LABEL, _LABELS = "label", "labels"
-# File names on Linux are bytes; this preserves those that are not UTF-8.
+# File names on Linux are bytes; these options preserve names that are not valid UTF-8.
 _AS_TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 

@@ -1,1 +1,1 @@
-"""Load clips in batches, for training and testing."""
+"""Load clips in batches for training and testing."""

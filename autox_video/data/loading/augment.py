@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
-# Added to a clip's seed, so that the random numbers of different operations are independent.
+# These are added to a clip's seed so that operations use independent random numbers.
 FLIP, PICTURES, ERASE, ERASED_PART, MIX, RECOLOUR, COLOURS = range(7)
 
 
@@ -26,15 +26,15 @@ class Strengths:
     flip: float = 0.0
     """Probability of a horizontal flip."""
     colour: float = 0.0
-    """Maximum relative change of brightness, contrast and saturation; hue changes a quarter as
+    """Maximum relative change in brightness, contrast and saturation; hue changes a quarter as
     much."""
     recolour: float = 0.0
-    """Maximum change of contrast and brightness of each colour channel (brightness in standard
-    deviations of the pixels). Half of the clips are changed; their channels are also permuted and,
-    in half of the changed clips, inverted. The other half of the clips keep their colours, which
-    may be informative."""
+    """Maximum change in the contrast and brightness of each colour channel (brightness in standard
+    deviations of the pixels). Half the clips are changed; their channels are also permuted and, in
+    half of the changed clips, inverted. The other half keep their colours, which may be
+    informative."""
     rand_augment: int = 0
-    """Magnitude of RandAugment with two operations (arXiv:1909.13719), 0 to 30."""
+    """Magnitude (0 to 30) of RandAugment (arXiv:1909.13719), which applies two operations."""
     erasing: float = 0.0
     """Probability of random erasing (arXiv:1708.04896)."""
     mixup: float = 0.0
@@ -78,7 +78,8 @@ class ClipAugmentation:
     def on_batch(
         self, clips: Tensor, labels: Tensor, seeds: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
-        """Recolour, randomly erase and mix normalised clips (B, 3, T, H, W); also return labels.
+        """Recolour, randomly erase and mix normalised clips (B, 3, T, H, W), and return them with
+        their labels.
 
         Labels (B) or (B, K) become (B, K) float if clips are mixed.
         """

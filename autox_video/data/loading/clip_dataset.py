@@ -1,4 +1,4 @@
-"""The data set of listed clips, which a pipeline reads and crops, and batches of its clips."""
+"""The data set of listed clips, which a pipeline reads and crops, and its batches."""
 
 import math
 import mmap
@@ -47,7 +47,7 @@ class ClipDataset:
     item_shape: Sequence[int]
     """Shape of `inputs`: views, frames, height, width, 3."""
     seed: int = 0
-    """Seed of all random numbers."""
+    """Seed for all random numbers."""
     rounds: Sequence[int] | None = None
     """For testing, the round to read from each clip (see `sampling.rounds_of`), or None."""
 
@@ -59,8 +59,7 @@ class ClipDataset:
         self.metainfo = {"classes": tuple(self.classes)}
         # This is shared memory, since workers are forked and write into it.
         self.seconds = np.frombuffer(mmap.mmap(-1, 8 * max(len(self.rounds or ()), 1)))
-        """Array (clips,) of the length of each clip, 0 until the clip is read; set only with
-        `rounds`."""
+        """Array (clips,) of clip lengths, each 0 until its clip is read; set only with `rounds`."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -112,7 +111,7 @@ class ClipDataset:
 
 
 def _seed_of(seed: int, epoch: int, position: int) -> int:
-    """Return a unique seed for the augmentation of a clip after loading."""
+    """Return a unique seed for augmenting a clip after loading."""
     return int(np.random.SeedSequence([seed, epoch, position, 1]).generate_state(1)[0])
 
 
@@ -124,7 +123,7 @@ class ClipBatches(ClipLoader):
 
     Args:
         dataset: the data set to read.
-        batch_size: samples per batch, over all processes.
+        batch_size: samples per batch, counted over all processes.
         workers: number of worker processes that read the clips; 0: read in this process.
         shuffle: whether to shuffle the clips; the order depends on the data set's seed and the
             epoch.
@@ -168,7 +167,7 @@ class ClipBatches(ClipLoader):
         return math.ceil(clips / self.batch_size)
 
     def tolerate(self, tolerated: float) -> None:
-        """Stop reading once more than this share of all clips is unreadable."""
+        """Let reading stop once more than this share of all clips is unreadable."""
         self.tolerance = Tolerance.of_share(tolerated, len(self.dataset))
 
     def nothing(self) -> dict[str, Any]:

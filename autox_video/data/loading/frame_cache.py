@@ -1,8 +1,8 @@
-"""The cache of decoded frames on local disk; cached frames are read at memory speed.
+"""The cache of decoded frames on the local disk; cached frames are read at memory speed.
 
-A file contains all frames of one clip that training can request, uncompressed, so that they can be
-memory-mapped. The file name is a digest of the clip's file and the decoding parameters, so that
-runs can share entries and no entry is ever stale.
+Each file contains all the frames that training can request from one clip, uncompressed so that they
+can be memory-mapped. The file name is a digest of the clip's file and the decoding parameters, so
+that runs can share entries and no entry is ever stale.
 
 Shape legend: T times, N frames, H height and W width in pixels.
 """
@@ -22,10 +22,10 @@ from autox_video.video.files.remote import is_remote
 
 SUFFIX = ".frames"
 
-_MEANING = 3  # increase when the same file and parameters give different frames
+_MEANING = 3  # increase this when the same file and parameters give different frames
 _HEAD = struct.Struct("<dIIII8x")  # seconds, T, N, H, W
-# Pieces of the clip's file that are hashed, spread from start to end, since uncompressed files
-# often have equal ends.
+# Number and size of the pieces of a clip's file that are hashed. The pieces are spread over the
+# whole file, since uncompressed files often have equal ends.
 _PIECES, _PIECE_BYTES = 8, 4096
 
 
@@ -35,7 +35,8 @@ def default_folder() -> Path | None:
 
 
 def content_name(video: str | Path, reading: str) -> str | None:
-    """Return the cache file name for a clip and its decoding parameters; None if it is unreadable.
+    """Return the cache file name for a clip and its decoding parameters; None if the clip is
+    unreadable.
 
     Remote clips are assumed never to change; they are not fetched to compute the name.
     """
@@ -63,14 +64,14 @@ class CachedClip:
     seconds: float
     """Length of the clip, in seconds."""
     times_sec: np.ndarray
-    """Times (T,) float64 in seconds, increasing."""
+    """Times (T,) float64 in seconds, in increasing order."""
     index: np.ndarray
     """Index (T,) int32 of the frame on screen at each time."""
     frames: np.ndarray
     """Frames (N, H, W, 3) uint8 RGB, read-only."""
 
     def frames_at(self, times_sec: np.ndarray) -> list[np.ndarray]:
-        """Return the frames (H, W, 3) at some of the clip's times, without copying."""
+        """Return the frames (H, W, 3) at a subset of the clip's times, without copying."""
         rows = np.searchsorted(self.times_sec, np.asarray(times_sec) - 1e-6)
         return [self.frames[i] for i in self.index[rows]]
 

@@ -1,4 +1,4 @@
-"""Read the items of a data set in batches, in order, with worker processes that read ahead.
+"""Read the items of a data set in order and in batches, using workers that read ahead.
 
 Items are written directly into memory shared by all processes. The memory is anonymous, so the size
 limit of /dev/shm does not apply.
@@ -17,19 +17,19 @@ import numpy as np
 from autox_video.data.loading.reader_pool import Readable, ReaderPool, Task, read_in_process
 
 TIME_LIMIT_SEC, FETCH_LIMIT_SEC = 60.0, 600.0
-"""A worker that computes on one clip, or makes no progress on it, for more than this many seconds
-is considered hung; the second limit is for remote clips."""
+"""A worker that spends more than this many seconds computing on one clip, or waiting for it without
+progress, is considered hung; the second limit is for remote clips."""
 
 CHANCE = 1e-9
-"""A run of unreadable clips that is less probable than this is not attributed to chance."""
+"""A run of unreadable clips is not attributed to chance if it is less likely than this."""
 
 BATCHES_AHEAD = 2
-"""Number of batches that are read ahead while the model computes."""
+"""Number of batches read ahead while the model computes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How many clips may be unreadable before the disk, and not the clips, is considered faulty."""
+    """How many clips may be unreadable before the disk, not the clips, is considered faulty."""
 
     broken: float = math.inf
     """Maximum number of unreadable clips."""
@@ -40,7 +40,7 @@ class Tolerance:
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
         """Return the tolerance for a share of `clips`; a share above 0 allows at least one clip."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
-        # The most in a row that chance explains if this share of all clips is unreadable.
+        # The longest run that chance explains if this share of all clips is unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf
         return cls(min(broken, clips - 1), row)
 
@@ -89,7 +89,7 @@ class ClipLoader:
     ) -> None:
         self.dataset = dataset
         self.broken: dict[int, str] = {}
-        """Error of each unreadable clip, by position; unreadable clips are not tried again."""
+        """The error for each unreadable clip, by position; these clips are not tried again."""
         self.tolerance = Tolerance()
         self._in_a_row = 0
         shape = (batch_size * (1 + BATCHES_AHEAD if workers else 1), *dataset.item_shape)
@@ -103,13 +103,13 @@ class ClipLoader:
         """Yield the items of each batch, without unreadable items.
 
         If more clips are unreadable than tolerated, reading stops: the current batch is the last
-        and may be incomplete.
+        one and may be incomplete.
 
         Args:
             order: the indices to read, in order.
-            batches: positions in `order`, per batch.
-            fill: whether an unreadable clip is replaced by another clip of `order`. The choice of
-                the replacement depends only on the position, and all other clips keep their
+            batches: for each batch, the positions of its items in `order`.
+            fill: whether to replace each unreadable clip with another clip from `order`. The choice
+                of replacement depends only on the position, and all other clips keep their
                 positions.
         """
         if self._pool is not None:
@@ -121,7 +121,7 @@ class ClipLoader:
             done: list[Task] = []
             unreadable: list[Unreadable] = []
             for _ in batch:
-                # Start as many items as there are free rows, or one item without workers.
+                # Start as many items as there are free rows, or only one without workers.
                 while self._free and not (waiting and self._pool is None):
                     if (number := next(to_come, None)) is None:
                         break
@@ -169,7 +169,7 @@ class ClipLoader:
         return task
 
     def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
-        """Wait for a task and return whether it succeeded; record and report the clip otherwise."""
+        """Wait for a task; return whether it succeeded, and record and report its clip if not."""
         if self._pool is None:
             task.value, task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
         while self._pool is not None and not task.done:

@@ -16,7 +16,7 @@ from autox_video.data.loading.augment import ClipAugmentation, Strengths
 
 @MODELS.register_module()
 class ClipPreprocessor(BaseDataPreprocessor):
-    """Turns the batches of `ClipBatches` into inputs for mmaction2's recognisers.
+    """Turns batches from `ClipBatches` into inputs for mmaction2's recognisers.
 
     Args:
         mean: mean of each RGB channel, 0 to 255.
@@ -50,7 +50,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
             training: whether to augment the clips; in training, V is 1.
 
         Returns:
-            `inputs` (B, V, 3, T, H, W) float32, scaled to `side` in training if it is set, and
+            `inputs` (B, V, 3, T, H, W) float32, scaled to `side` in training if `side` is set, and
             `data_samples`, one per clip, whose `gt_label` is (1) int64 or, for multi-label or mixed
             clips, (1, classes) float32.
         """
@@ -62,7 +62,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
                 frames = resize(frames, [self.side, self.side], antialias=True)
             frames = self.augmentation.on_pixels(frames, data["seeds"])
             inputs = frames.permute(0, 1, 3, 4, 2)[:, None]
-        # Made contiguous while it is still uint8, which copies less.
+        # The tensor is made contiguous while it is still uint8, so that fewer bytes are copied.
         inputs = inputs.permute(0, 1, 5, 2, 3, 4).contiguous()
         inputs = inputs.to(torch.float32).sub_(self.mean).div_(self.std)
         if training:

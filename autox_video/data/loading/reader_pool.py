@@ -3,9 +3,9 @@
 Each worker has its own pipe and shares no locks; large data goes through shared memory. A worker
 that has died is replaced, and the new worker tries to read the current clip once more.
 
-Time limits apply to a worker's CPU time, and to the time in which a worker neither computes nor
-reads. The timers of both limits stop while the machine is paused, so that neither a pause nor a
-slow disk makes a clip unreadable.
+Time limits apply to a worker's CPU time, and to the time during which a worker neither computes nor
+reads. Both timers stop while the machine is paused, so neither a pause nor a slow disk makes a clip
+count as unreadable.
 """
 
 import contextlib
@@ -78,11 +78,11 @@ class _Worker:
     process: multiprocessing.process.BaseProcess
     pipe: Connection
     tasks: deque[Task] = field(default_factory=deque)
-    """Tasks without an answer, in order of submission; the worker is working on the first."""
+    """Unanswered tasks, in order of submission; the worker is working on the first one."""
     answers: int = 0
     doing: Any = None
     doing_since: float = 0.0
-    """Time of the last change of `doing` (the worker's progress), by the pool's clock."""
+    """Time on the pool's clock when `doing` (the worker's progress) last changed."""
 
 
 @dataclass(eq=False)
@@ -110,11 +110,11 @@ class ReaderPool:
         self._hand_out()
 
     def attend(self) -> None:
-        """Process the answers that are available; wait briefly if there are none."""
+        """Process the available answers; wait briefly if there are none."""
         worker_of = {worker.pipe: worker for worker in self.workers}
         began = time.monotonic()
         pipes = wait(list(worker_of), _LOOK_EVERY_SEC)
-        # Do not count time in which a container was paused or a process stopped.
+        # Do not count time during which the container or process was suspended.
         self.waited_sec += min(time.monotonic() - began, 2 * _LOOK_EVERY_SEC)
         for pipe in pipes:
             try:
@@ -152,7 +152,7 @@ class ReaderPool:
                 return
             task = self.queue.popleft()
             worker.tasks.append(task)
-            # A dead worker is noticed when waiting for its answer.
+            # The death of a worker is noticed later, while the pool waits for its answer.
             with contextlib.suppress(OSError):
                 worker.pipe.send((task.index, task.row))
 
@@ -169,7 +169,7 @@ class ReaderPool:
                 )
 
     def _replace(self, worker: _Worker, reason: str | None = None) -> None:
-        """Replace a worker that has died or, if `reason` is given, that has to be killed."""
+        """Replace a worker that has died or, if `reason` is given, must be killed."""
         _end(worker)
         if worker.tasks:
             task, code = worker.tasks[0], worker.process.exitcode or 0

@@ -2,7 +2,7 @@
 
 Both steps are mmaction2 transforms and can be combined with other transforms.
 
-Shape legend: V views, T frames of a view, S side of the square views in pixels.
+Shape legend: V views, T frames per view, S side of the square views in pixels.
 """
 
 import math
@@ -29,7 +29,7 @@ from autox_video.video.sampling import (
 from autox_video.video.video import Video
 
 LARGEST_CACHED_BYTES = 256 << 20
-"""Clips whose frames take more space (hours of video) are decoded each time instead of cached."""
+"""Clips whose frames take more space than this (hours of video) are never cached."""
 
 _TRIES_FOR_A_CROP = 10
 
@@ -37,7 +37,7 @@ _TRIES_FOR_A_CROP = 10
 @TRANSFORMS.register_module()
 @dataclass(eq=False)
 class ReadClips(BaseTransform):
-    """Read `num_clips` clips of `clip_len` frames from one video, either decoded or cached.
+    """Read `num_clips` clips of `clip_len` frames from one video, by decoding or from the cache.
 
     The transform reads the key `filename`; in training, `rng` (a NumPy Generator); optionally
     `segment`, the (start, end) of the clip in the video in seconds; and, in testing, `round`, the
@@ -61,9 +61,9 @@ class ReadClips(BaseTransform):
     jitter: bool = False
     """Whether frames are shifted randomly within their slots in training."""
     short_side: int | None = None
-    """Short side in px of the decoded frames of videos that are at least twice as large; None:
-    frames are never scaled. Smaller videos are not scaled, since scaling twice by a small factor
-    blurs frames."""
+    """Short side, in px, to which frames are scaled if the video is at least twice as large; None:
+    frames are never scaled. Smaller videos are not scaled here, since scaling frames twice by small
+    factors blurs them."""
     decoder: str = "auto"
     """The config key `decoder`."""
     cache: dict | None = None
@@ -181,7 +181,7 @@ class CropClips(BaseTransform):
     longer side and in the centre, three views per clip."""
     _: KW_ONLY
     area_range: tuple[float, float] = (0.08, 1.0)
-    """Range of the area relative to the frame, for `random`."""
+    """Range of the crop's area relative to the frame's, for `random`."""
     aspect_ratio_range: tuple[float, float] = (3 / 4, 4 / 3)
     """Range of width / height, for `random`."""
 
@@ -229,9 +229,9 @@ def random_box(
 ) -> tuple[int, int, int, int]:
     """Return a random crop as (top, left, height, width).
 
-    As in "Going deeper with convolutions" (2014), the area is uniform and the aspect ratio
-    log-uniform. If ten random crops do not fit into the frame, the crop is the largest centre crop
-    with an aspect ratio in range.
+    As in "Going deeper with convolutions" (2014), the area is distributed uniformly and the aspect
+    ratio log-uniformly. If none of ten random crops fits into the frame, the crop is the largest
+    centre crop with an aspect ratio in the range.
     """
     low, high = aspect_ratio_range
     for _ in range(_TRIES_FOR_A_CROP):

@@ -1,7 +1,7 @@
-"""Find what has changed between the clips of a run and the clips that are listed now.
+"""Find what has changed between the clips of a run and the clips listed now.
 
-Clips are matched by content, whatever their paths; the remaining clips are matched by path. A class
-counts as renamed if nearly all of its clips now have the same new class name.
+Clips are matched by content, regardless of their paths; the remaining clips are matched by path. A
+class counts as renamed if nearly all of its clips now have the same new class name.
 """
 
 from collections import Counter, defaultdict
@@ -32,7 +32,7 @@ class Changes:
     before: KnownClips
     now: KnownClips
     earlier: Mapping[int, int]
-    """Row in `before` by row in `now`, for each clip that is in both listings."""
+    """Maps rows in `now` to rows in `before`, for clips that are in both listings."""
     renamed: Rename
 
     @property
@@ -49,7 +49,7 @@ class Changes:
 
     @property
     def relabelled(self) -> list[int]:
-        """Rows in `now` of clips whose class has changed, apart from renamed classes."""
+        """Rows in `now` of clips whose class has changed, not just been renamed."""
         return [r for r, _ in self._used() if self._old_label(r) not in (None, self._label(r))]
 
     @property
@@ -95,7 +95,7 @@ class Changes:
         return not (clips or self.renamed or self.lost_classes or self.is_reordered)
 
     def sentence(self) -> str:
-        """Return all changes as part of a sentence; empty if nothing has changed."""
+        """Return all changes as part of a sentence; "" if nothing has changed."""
         kinds = (
             (self.new, ("is new", "are new"), self._examples(self.now)),
             (self.gone, ("is gone", "are gone"), self._examples(self.before)),
@@ -120,7 +120,8 @@ class Changes:
         return self.now.labels[row]
 
     def _old_label(self, row: int) -> tuple[str, ...] | None:
-        """Return a clip's old label in current class names; None if either label is missing."""
+        """Return a clip's old label in current class names; None if the old or new label is
+        missing."""
         label = self.before.labels[self.earlier[row]]
         if label is None or self._label(row) is None:
             return None

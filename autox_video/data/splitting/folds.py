@@ -46,7 +46,8 @@ def repeated_folds(
 def _fold_of_groups(clips: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
     """Return the fold of each group, given the clip counts (G, K) by group and class."""
     shuffled = rng.permutation(len(clips))
-    # The largest groups come first, since smaller ones can even out the folds; then by class.
+    # The largest groups come first, since smaller ones can then even out the folds; groups of equal
+    # size are ordered by class.
     order = shuffled[np.lexsort((clips[shuffled].argmax(1), -clips[shuffled].sum(1)))]
     of_class = 1.0 / clips.sum(axis=0)
     has = np.zeros((folds, clips.shape[1]), dtype=np.int64)

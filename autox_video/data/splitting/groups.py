@@ -28,7 +28,7 @@ def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Merge the groups of the two clips of each pair in `pairs` (P, 2)."""
     if not len(pairs):
         return labels.copy()
-    # Importing scipy takes half a second, and mistakes in a list should be reported without it.
+    # Importing scipy takes half a second; mistakes in a list should be reported without that delay.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

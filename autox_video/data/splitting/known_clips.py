@@ -1,4 +1,4 @@
-"""The clips of a run, stored in WORK_DIR/clips.json to be compared with later listings."""
+"""The clips of a run, stored in WORK_DIR/clips.json for comparison with later listings."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ class KnownClips:
     """The clips of a run, stored as columns of equal length."""
 
     classes: tuple[str, ...]
-    """Class names in the order of their indices; empty if they are not known."""
+    """Class names in index order; empty if they are not known."""
     keys: tuple[Hashable, ...]
     """A unique key for each clip, as returned by `ClipTable.identities`."""
     splits: tuple[str, ...]
@@ -43,7 +43,7 @@ class KnownClips:
         return (digest, _parts(self.keys[row])[1]) if digest else None
 
     def in_splits(self, names: Collection[str]) -> "KnownClips":
-        """Return only the clips of the named splits."""
+        """Return only the clips in the named splits."""
         keep = [name in names for name in self.splits]
         columns = (self.keys, self.splits, self.labels, self.digests)
         return KnownClips(self.classes, *(tuple(compress(column, keep)) for column in columns))
@@ -110,7 +110,7 @@ def read_known(folder: Path, data_root: str | Path) -> KnownClips | None:
     """Return the clips of the run in a folder; None if the folder has no usable files.
 
     If clips.json is damaged, or missing as in runs of earlier versions, the clips are read from the
-    run's lists, without class names and digests.
+    run's lists, without class names or digests.
     """
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         content = json.loads((folder / CLIPS).read_bytes())

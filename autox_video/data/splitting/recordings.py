@@ -24,8 +24,9 @@ from autox_video.data.splitting.sources import sources
 
 _DIGITS = re.compile(r"\d+")
 
-# A scene with more clips than this is not a recording but the place where a data set was filmed.
-# With all of its clips on one side of a split, the other side would lack the place or the class.
+# A scene with more clips than this is taken to be the place where a data set was filmed, not a
+# recording. If all of its clips were on one side of a split, the other side would lack the place or
+# the class.
 _LARGEST_SCENE = 10
 _LARGEST_SHARE, _LARGEST_SHARE_OF_CLASS = 1 / 4, 1 / 3
 
@@ -83,7 +84,7 @@ def find_recordings(
         keys: key of each clip's video; parts of a video share a key.
         paths: path of each clip's video.
         classes: class of each clip; the rarest class if it has several, None if it has no label.
-        contents: contents of the videos.
+        contents: digests, fingerprints and scenes of the videos.
         sizes: width and height (N, 2) of the videos, in pixels.
         num_classes: number of classes.
     """
@@ -113,7 +114,7 @@ def kept_together(
     """Return group labels (N,) of clips that a split must keep together (see the module `groups`).
 
     The groups are the recordings, and blocks of consecutive clips that belong to no recording. All
-    blocks have nearly the same number of clips of each class. For `classes`, see `find_recordings`.
+    blocks have nearly the same number of clips in each class. For `classes`, see `find_recordings`.
     """
     groups = same(recordings.labels.tolist())
     single = _is_alone(groups) & ~recordings.named
@@ -131,7 +132,7 @@ def _is_alone(groups: np.ndarray) -> np.ndarray:
 def _is_part_of_class(
     inside: Sequence[Hashable], clips_of: Counter, *, more_than: int, part: float
 ) -> bool:
-    """Whether `inside` has more clips of some class than a given number and share."""
+    """Whether `inside` has more than a given number and share of some class's clips."""
     return any(
         label is not None and count > max(more_than, clips_of[label] * part)
         for label, count in Counter(inside).items()

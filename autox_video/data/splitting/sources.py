@@ -1,10 +1,10 @@
-"""Find the clips that are cut from the same video, by their names."""
+"""Find clips that are cut from the same video, judging by their names."""
 
 import re
 from collections.abc import Sequence
 
-# Sources that are found only by a counter are accepted if there are at least this many per class,
-# since the clips of a class or of a camera are often numbered too.
+# Sources found only by a counter are accepted only if there are at least this many per class, since
+# the clips of a class or camera are often numbered too.
 _SOURCES_PER_CLASS = 5
 
 _UCF101 = re.compile(r"(.+_g\d+)_c\d+")
@@ -23,10 +23,10 @@ _SAYS_NOTHING = re.compile(
 def sources(paths: Sequence[str], num_classes: int) -> list[str | None]:
     """Return the name of the video that each clip is cut from; None if no name is recognised.
 
-    The recognised names are groups of UCF101 (`v_Run_g01_c02`), YouTube ids of Kinetics
-    (`ID_000010_000020`), names before a part or a counter (`talk part 2`, `talk_002`), and folders
-    of numbered clips (`talk/002`). Counters and folders are used only if they give several sources
-    per class.
+    The recognised names are UCF101's groups (`v_Run_g01_c02`), Kinetics' YouTube ids
+    (`ID_000010_000020`), names followed by a part or a counter (`talk part 2`, `talk_002`), and
+    folders of numbered clips (`talk/002`). Counters and folders are used only if they give several
+    sources per class.
     """
     names = [_source(path) for path in paths]
     hints = {name for name, is_sure in names if not is_sure}

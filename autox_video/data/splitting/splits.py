@@ -24,7 +24,7 @@ class SplitRequest:
     """How a list is to be split."""
 
     names: tuple[str, ...]
-    """Names of the splits to make, as a key of SHARES."""
+    """Names of the splits to make; must be a key of SHARES."""
     seed: int
     folder: Path
     """The folder that stores the split."""
@@ -45,7 +45,7 @@ def split_clips(
     data_root: str | Path,
     groups: np.ndarray | None = None,
 ) -> tuple[dict[str, ClipTable], list[str]]:
-    """Make a new split; return the table of each split, and notes. Nothing is written.
+    """Make a new split without storing it; return the table of each split, and notes.
 
     A clip with several classes counts as a clip of its rarest class. Clips that are known to be
     unreadable go to training and are not counted.
@@ -53,7 +53,7 @@ def split_clips(
     Args:
         clips: labelled clips.
         how: names of the splits, the seed, and the earlier runs from which clips keep their splits.
-        classes: name of each class index.
+        classes: class names in index order.
         data_root: folder or URL that the clips' paths are relative to.
         groups: group labels (N,) of clips that stay together (see the module `groups`).
 
@@ -140,7 +140,7 @@ def _say_kept(changes: Changes, folder: Path) -> str:
 
 
 def _thin_classes(splits: Mapping[str, Sequence[int]], labels: Sequence[str]) -> list[str]:
-    """Report which classes have no clip for validation, and why."""
+    """Report which classes have no validation clip, and why."""
     train = Counter(labels[index] for index in splits["train"])
     validated = {labels[index] for index in splits["val"]} | {""}
     missing = sorted(train.keys() - validated)

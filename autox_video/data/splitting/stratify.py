@@ -1,4 +1,4 @@
-"""Stratified, grouped splits into training, validation and test."""
+"""Stratified, grouped splits into training, validation and test sets."""
 
 import random
 from collections import Counter
@@ -10,7 +10,7 @@ import numpy as np
 
 from autox_video.data.splitting.groups import alone, members
 
-# Share of each class that goes to each split; the rest is for training.
+# Share of each class that goes to each split; the rest goes to training.
 SHARES: Mapping[tuple[str, ...], Mapping[str, float]] = {
     ("train", "val"): {"val": 0.20},
     ("train", "val", "test"): {"val": 0.15, "test": 0.15},
@@ -20,7 +20,7 @@ _MORE_THAN_WANTED = 0.2
 
 
 def split_counts(clips: int, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Return how many clips of a class go to each split of `names`.
+    """Return how many clips of a class go to each split in `names`.
 
     If there are few clips, training gets the first clip, validation the second and test the third.
     """
@@ -42,14 +42,14 @@ def stratify(
 ) -> dict[str, list[int]]:
     """Return the clip indices of each split; every class is split in the same proportions.
 
-    The same clips, labels, groups and seed give the same splits in any order of the clips. A class
-    without groups is split in the same way whatever the other classes are.
+    The same clips, labels, groups and seed give the same splits, whatever the order of the clips. A
+    class without groups is split in the same way whatever the other classes are.
 
     Args:
         keys: a unique, sortable key for each clip.
         labels: class of each clip.
-        names: names of the splits to make, as a key of SHARES.
-        seed: seed of the random choice.
+        names: tuple of the names of the splits to make; must be a key of SHARES.
+        seed: seed for the random choice.
         groups: group labels (N,) of clips that stay together (see the module `groups`); None: each
             clip is its own group. With groups, the proportions are met as closely as possible, and
             the groups of a class are spread over as many splits as possible.
@@ -93,7 +93,8 @@ def stratify(
 def sides_of_groups(
     groups: np.ndarray, sides: Mapping[int, str], names: tuple[str, ...]
 ) -> dict[int, str]:
-    """Return the split of each clip whose group has a split (the first in `names`, if several).
+    """Return the split of each clip whose group has a split (the first in `names` if there are
+    several).
 
     Args:
         groups: group labels (N,) of the clips (see the module `groups`).
@@ -179,7 +180,7 @@ class _Shares:
         for label in sorted(group):
             without = [name for name in self._names if not self._has[label][name]]
             if self._to_come[label] <= len(without):
-                # All that is left of this class is needed for splits that have no clip of it.
+                # All remaining clips of this class are needed by splits that have none.
                 needed = set(without[: self._to_come[label]])
                 allowed = allowed & needed or ({"train"} if "train" in needed else allowed)
         candidates = [name for name in self._names if name in allowed]

@@ -30,7 +30,7 @@ class Labels:
     classes: tuple[str, ...]
     named: bool
     index: dict[str, int] | dict[str, tuple[int, ...]]
-    """Class index (all class indices if multi-label) by label as written."""
+    """Maps each label as written to its class index (to all its class indices if multi-label)."""
     problems: list[str]
     """Messages about invalid labels; if there are any, the other fields are meaningless."""
     notes: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
     """Whether some labels seem to consist of several classes, written as `one;other`.
 
     A label counts as several classes if all its parts are numbers, or all are classes in `names`.
-    If there are no `names`, it is enough that one part also occurs in another label.
+    If there are no `names`, it is enough for one part to occur in another label too.
     """
     texts = {text for clips in splits.values() for text in set(clips.labels or ())}
     parts = {text: parts_of(text) for text in texts}
@@ -56,7 +56,7 @@ def has_joined_labels(splits: Splits, names: Names | None) -> bool:
 
 
 def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTable, list[str]]:
-    """Return the test clips (without labels if the labels are placeholders) and notes.
+    """Return the test clips, without their labels if these are placeholders, and notes.
 
     A label that is also in `classes` is not a placeholder.
     """
@@ -77,7 +77,7 @@ def drop_placeholders(test: ClipTable, classes: Container[str]) -> tuple[ClipTab
 
 
 def say_indices(test: ClipTable, classes: Sequence[str]) -> list[str]:
-    """Report which classes the test labels stand for, if these labels are class indices."""
+    """If the test labels are class indices, report which classes they stand for."""
     texts = {part for text in set(test.labels or ()) for part in parts_of(text)}
     if not texts or not texts.isdisjoint(classes) or not all(map(_WHOLE_NUMBER.fullmatch, texts)):
         return []
@@ -97,11 +97,11 @@ def number_labels(
 ) -> Labels:
     """Return the classes of the lists and the index of each label.
 
-    If any label is in `names`, all labels are class names. Otherwise, the labels are class indices
-    if all of them are integers, and class names if none is. The classes are `names` if given;
-    otherwise they are the class names in natural order ("a2" before "a10") or the numbers from 0 to
-    the largest index. Labels that differ only in invisible characters are treated as the same. If
-    there is a training list, it must contain a clip of every class.
+    If any label is in `names`, all labels are taken as class names. Otherwise, the labels are taken
+    as class indices if all of them are integers, and as class names if none is. The classes are
+    `names` if given; otherwise they are the class names in natural order ("a2" before "a10") or the
+    numbers from 0 to the largest index. Labels that differ only in invisible characters are treated
+    as the same. If there is a training list, it must contain a clip of every class.
 
     Args:
         splits: the lists; lists without labels are ignored.
@@ -161,7 +161,7 @@ class _Numbering:
     def _are_class_names(self) -> bool:
         """Whether the labels are given class names rather than indices."""
         if self.names is None or self.names[0] == tuple(map(str, range(len(self.names[0])))):
-            return False  # each name is its index, so it makes no difference
+            return False  # each name equals its index, so it makes no difference
         return not self.texts.isdisjoint(self.names[0])
 
     def _used(self, split: str) -> set[str]:
@@ -169,7 +169,7 @@ class _Numbering:
         return {part for text in set(self.splits[split].labels) for part in self.parts[text]}
 
     def _first_locations(self, wanted: set[str]) -> Iterator[tuple[str, str]]:
-        """Yield the first location of each class in `wanted`, in the order of the lists."""
+        """Yield where each class in `wanted` first occurs, in the order of the lists."""
         wanted = set(wanted)
         holding = {text for text, parts in self.parts.items() if wanted.intersection(parts)}
         for clips in self.splits.values():

@@ -1,4 +1,4 @@
-"""Read the file of class names, one per line in the order of their indices."""
+"""Read the class name file, which contains one name per line, in index order."""
 
 import re
 
@@ -19,8 +19,8 @@ _HEADER = re.compile(r"[^\W\d]\w*\s*[,;\t|]\s*[^\W\d]\w*")
 def read_class_names(file: str, data_root: str, train_list: str) -> Names | None:
     """Return the class names in `file`, or in classes.txt if `file` is AUTO.
 
-    classes.txt is searched for next to the training list and in data_root. Without a classes.txt,
-    the result is None.
+    classes.txt is searched for next to the training list and in data_root. If there is no
+    classes.txt, the result is None.
 
     Raises:
         ListingError: the file is missing, does not have one name per line, or repeats a name.
@@ -68,8 +68,9 @@ def _unquoted(name: str) -> str:
 def without_numbers(names: Names | None, splits: Splits) -> tuple[Names | None, list[str]]:
     """Return the class names with leading indices removed, and a note if any were removed.
 
-    Lines with leading indices look like `0 red` or `1,green`; they are numbered from 0 or 1 in any
-    order, possibly below a header. Names that occur as labels in the lists are kept unchanged.
+    Lines with leading indices look like `0 red` or `1,green`; the indices start at 0 or 1, may be
+    in any order, and may follow a header line. Names that occur as labels in the lists are kept
+    unchanged.
     """
     if names is None:
         return None, []

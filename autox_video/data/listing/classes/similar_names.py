@@ -11,7 +11,7 @@ from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.spelling import as_drawn, as_seen, spelled_out
 
 RARE_SHARE = 0.25
-"""A class with at most this share of the clips of a similarly named class may be a typo."""
+"""A class may be a typo if it has at most this fraction of a similarly named class's clips."""
 
 SHORTEST_TYPO = 4
 """Names shorter than this often legitimately differ by one letter."""
@@ -30,7 +30,7 @@ _JOINTS = re.compile(r"[,;/|+&]| and ")
 
 
 def near_names(clips: Mapping[str, int]) -> list[str]:
-    """Report classes that are probably the same, or not classes at all, one message per group.
+    """Report, in one message per group, classes that are probably the same or not classes at all.
 
     Classes are probably the same if their names differ only in case, accents, spaces, hyphens,
     underscores, dots or characters that look alike. Classes whose names differ by one letter are
@@ -81,7 +81,7 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _of_parts(names: Iterable[str]) -> str | None:
-    """If most names are combinations of the same parts, return one that joins several parts."""
+    """If most names are combinations of the same parts, return a name that joins several."""
     parts = {name: _JOINED.split(name) for name in names}
     joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))
@@ -102,7 +102,7 @@ def _joined(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _alike(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    # The narrowest reason comes first, so that a group is not reported again for a wider one.
+    # The most specific reason comes first, so that a group is not also reported for a broader one.
     kinds: tuple[tuple[str, Callable[[str], str]], ...] = (
         ("invisible characters", as_seen),
         ("case", lambda name: as_seen(name).casefold()),

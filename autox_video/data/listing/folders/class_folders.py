@@ -20,9 +20,9 @@ def read_class_folders(
 ) -> tuple[dict[str, ClipTable], list[str]]:
     """Return the clips in DATA_ROOT/CLASS/... by split, and notes on what was skipped.
 
-    Split folders may be above or inside the class folders; without split folders, all clips are in
-    `train`. Clips in a flat test folder have no labels. List files in data_root are reported as
-    unused, except the files in `named`, which the config names.
+    Split folders may be above or inside the class folders; if there are no split folders, all clips
+    are in `train`. Clips in a flat test folder have no labels. List files in data_root are reported
+    as unused, except those in `named`, which the config names.
 
     Raises:
         ListingError: there are no videos, no videos are in class folders, or the folders are

@@ -1,6 +1,6 @@
 """Find all clips under a folder, and report the other files in it."""
 
-# A folder may contain a million paths; as `Path` objects they would take ten times the memory.
+# A folder may contain a million paths; as `Path` objects, they would take ten times the memory.
 # ruff: noqa: PTH116, PTH118
 
 import os
@@ -32,7 +32,7 @@ _LOOKED_INTO = 4
 """Number of images per folder that are opened to see whether they are animations."""
 _SUFFIXES_NAMED_AT_MOST = 10
 
-# Kinds of skipped entries; messages use the singular, the plural and the reason.
+# Kinds of skipped entries, each with the singular, plural and reason that messages use.
 _LOST, _CLOSED, _ODD, _HIDDEN, _REPEATED = _SKIPPED = (
     ("broken link", "broken links", "skipped"),
     ("folder", "folders", "skipped, no permission to read"),
@@ -92,13 +92,13 @@ def find_videos(folder: str | Path) -> tuple[str, ...]:
 
 
 def read_contents(folder: str | Path) -> Contents:
-    """Return all clips under `folder`, sorted, and what was skipped.
+    """Return all clips under `folder`, in sorted order, and what was skipped.
 
     A clip is a file with a video suffix or, on a local disk, a folder with two or more numbered
     images and no videos or subfolders. Links are followed; hidden files and folders are skipped.
 
-    `folder` may be a URL; a web server must provide listings of its folders. Raises ListingError if
-    the folder is missing or cannot be read.
+    `folder` may be a URL; a web server must provide folder listings. Raises ListingError if the
+    folder is missing or cannot be read.
     """
     contents = _read_remote(folder) if is_remote(folder) else _read_local(folder)
     for paths in (contents.videos, contents.folders, *contents.skipped.values()):
@@ -146,7 +146,7 @@ def _read_local(root: str | Path) -> Contents:
             contents.skipped[_CLOSED].append(inside)
             continue
         if not inside and WORK_DIRS in names[_FOLDER]:
-            names[_FOLDER].remove(WORK_DIRS)  # runs that were started in the folder of the clips
+            names[_FOLDER].remove(WORK_DIRS)  # left by runs started in the clips' folder
         _add_files(contents, inside, names)
         folders += (os.path.join(inside, name) for name in sorted(names[_FOLDER], reverse=True))
         links += (os.path.join(inside, name) for name in sorted(names[_LINK], reverse=True))
@@ -168,7 +168,7 @@ def _names_by_kind(folder: str | Path) -> defaultdict[Any, list[str]]:
 def _kind_of(entry: os.DirEntry, *, may_move: bool) -> Any:
     name = entry.name
     if is_hidden(name):
-        # AppleDouble files, `._NAME`, accompany a video and are not videos.
+        # AppleDouble files (`._NAME`) accompany videos but are not videos themselves.
         return _HIDDEN if name[:2] != "._" and is_video(name) and entry.is_file() else None
     if entry.is_symlink() and not _leads_somewhere(entry):
         return _LOST
@@ -193,7 +193,7 @@ def _add_files(contents: Contents, inside: str, names: Mapping[Any, list[str]]) 
     contents.videos += (os.path.join(inside, name) for name in names[_VIDEO])
     if not inside:
         contents.lists += sorted(filter(is_list, names[_OTHER]))
-    # Images, audio or features with the name of a clip belong to that clip.
+    # Image, audio or feature files with the same name as a clip belong to that clip.
     stems = {split_suffix(name)[0] for name in names[_VIDEO]}
     for name in names[_OTHER]:
         stem, suffix = split_suffix(name)
@@ -204,7 +204,7 @@ def _add_files(contents: Contents, inside: str, names: Mapping[Any, list[str]]) 
 def _leads_somewhere(link: os.DirEntry) -> bool:
     try:
         link.stat()
-    except OSError:  # broken, a loop, or no permission
+    except OSError:  # a broken link, a loop or a lack of permission
         return False
     return True
 

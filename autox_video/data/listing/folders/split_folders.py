@@ -27,7 +27,7 @@ class Arrangement:
     notes: list[str] = field(default_factory=list)
 
     def labels(self, split: str) -> list[str] | None:
-        """Return the class of each clip of a split; None for a flat folder of test clips."""
+        """Return the class of each clip in a split; None for a flat folder of test clips."""
         parts = [path.split("/")[self.classes_at :] for path in self.splits[split]]
         return [label for label, *_ in parts] if all(len(inner) > 1 for inner in parts) else None
 
@@ -47,7 +47,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def arrange(videos: Sequence[str], empty: Sequence[str], root: str) -> Arrangement:
-    """Return the splits and classes of clips according to their folders.
+    """Return the splits and classes that the clips' folders define.
 
     Split folders are above the classes (train/CLASS/CLIP) or inside each class folder
     (CLASS/train/CLIP).
@@ -86,12 +86,12 @@ def _inner(videos: Iterable[str]) -> set[str]:
 
 
 def _is_nested(videos: Sequence[str]) -> bool:
-    """Whether most clips of a folder are in its subfolders."""
+    """Whether most of a folder's clips are in its subfolders."""
     return 2 * sum(_depth(video) > 1 for video in videos) > len(videos)
 
 
 def _look_alike(folders: Iterable[Iterable[str]]) -> set[str]:
-    """Return the subfolder names that all folders share; empty if fewer than two are shared."""
+    """Return the subfolder names shared by all folders; none if fewer than two are shared."""
     shared = set.intersection(*map(_inner, folders))
     return shared if len(shared) > 1 else set()
 
@@ -132,10 +132,10 @@ def _are_splits(tops: Mapping[str, Sequence[str]], splits: Mapping[str, str], ro
     if len(rest) == len(tops):
         return False
     if len(set(splits.values())) > 1:
-        # Several such names mean splits; among other classes, `train` may be the vehicle.
+        # Several such names mean splits; a lone `train` among other classes may mean the vehicle.
         are_level = nested or len(rest) < 2
     elif train:
-        # A train folder on its own is a split if only its clips are in class folders.
+        # A lone train folder is a split if only its clips are in class folders.
         return nested and (not rest or (len(rest) == 1 and not _is_nested(tops[rest[0]])))
     else:
         are_level = bool(rest and _look_alike(tops.get(top, ()) for top in (*splits, *rest)))

@@ -11,7 +11,8 @@ _NAMES = {
     "test": ("test", "testing", "tests", "tst", "holdout", "heldout"),
 }
 _WORDS = {name: split for split, names in _NAMES.items() for name in names}
-# Words that may surround them, as in train_data, TrainingSet, X_train or train_videos_v2.
+# Words that may surround the name of a split, as in train_data, TrainingSet, X_train or
+# train_videos_v2.
 _AROUND = (
     "set|sets|data|dataset|videos?|vids?|clips?|movies?|files?|samples?|splits?|part|partition|"
     "subset|folder|dir|list|frames|rawframes|images?|imgs?|raw|all|full|final|my|new|v|x|hold|held|out"

@@ -1,1 +1,1 @@
-"""List formats, with one module per format."""
+"""List formats, one per module."""

@@ -28,8 +28,9 @@ class ListedClips:
 def recognise(path: str, reading: Reading) -> str:
     """Return the name of a list's format, judging by the list's content.
 
-    Formats are tried from the last registered to the first, so formats from the user's modules come
-    first, followed by the built-in formats, from specific to general. `list` is the fallback.
+    Formats are tried in reverse order of registration: formats from the user's modules come first,
+    followed by the built-in formats, from the most specific to the most general. `list` is the
+    fallback.
 
     Raises:
         ListingError: the list cannot be read, or is a folder without known lists.
@@ -44,7 +45,7 @@ def recognise(path: str, reading: Reading) -> str:
 
 
 def read_listed(path: str, reading: Reading) -> ListedClips:
-    """Return the clips of a list or a folder of lists in the format named by `reading`.
+    """Return the clips in a list, or in a folder of lists, whose format is named by `reading`.
 
     Raises:
         ListingError: the list is invalid; the messages say what is wrong and where.
@@ -64,7 +65,7 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
     notes = table.notes
     parts = dict(_by_split(table))
     for name, part in parts.items():
-        # A list with a single split is used for the split that it was given for.
+        # If a list has a single split, its clips go to the split for which the list was given.
         if (name if len(parts) > 1 else reading.split) != "test" and not any(part.labels):
             raise ListingError(f"{path}: the clips have no labels; {table.about_labels}.")
         if list_format.data_set:

@@ -1,4 +1,4 @@
-"""Jester's lists: `id;label` lines, or only ids for testing, with labels.csv next to them."""
+"""Jester's lists: `id;label` lines (only ids in test lists), with labels.csv next to the list."""
 
 import re
 

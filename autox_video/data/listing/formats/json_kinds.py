@@ -25,7 +25,7 @@ _TRIED = 20
 
 
 def read_kind(content: Any, source: str, tree: ClipTree) -> tuple[str, list[Record]]:
-    """Return the name of the JSON format of a list, and the list's clips.
+    """Return the name of a list's JSON format, and the list's clips.
 
     Raises:
         ListingError: the format is not supported, or parts of it are invalid.
@@ -200,7 +200,7 @@ def _by_video(content: Any, tree: ClipTree) -> list[Record] | None:
     kinds = {type(value) for value in content.values()}
     if kinds == {dict} and _name_columns(chain(["path"], *content.values())):
         return [{**about, "path": path} for path, about in content.items()]
-    # Names without suffixes count only if such clips exist.
+    # Names without suffixes count only if clips with these names exist.
     if kinds <= {str, int} and (
         all(map(_names_video, content)) or any(map(tree.resolve, islice(content, _TRIED)))
     ):

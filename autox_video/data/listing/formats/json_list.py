@@ -14,7 +14,7 @@ from autox_video.data.listing.reading.table import Table
 
 
 class JsonList(ListFormat):
-    """Records with a path and a label, possibly nested, and the exports of many tools."""
+    """Records (possibly nested) with a path and a label, and the exports of many tools."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
         return source.is_json

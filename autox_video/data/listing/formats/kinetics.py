@@ -1,8 +1,8 @@
-"""Kinetics' lists: CSV with the columns label, youtube_id, time_start, time_end and split.
+"""Kinetics' lists: CSV files with the columns label, youtube_id, time_start, time_end and split.
 
-A file named ID_000010_000020 or ID_10_20, with any suffix, is a clip already cut to seconds 10 to
-20. A file named only ID is treated as the whole video, and the clip is the segment from time_start
-to time_end.
+A file named ID_000010_000020 or ID_10_20, with any suffix, is a clip that has already been cut from
+second 10 to second 20. A file named only ID is treated as the whole video, and the clip is the
+segment from time_start to time_end.
 """
 
 from autox_video.config.choices import LIST_FORMATS
@@ -17,7 +17,7 @@ _COLUMNS = ("youtube_id", "time_start", "time_end")
 
 
 class Kinetics(ListFormat):
-    """CSV files with one split or with all splits; test lists have no labels."""
+    """CSV files with one split or all splits; test lists have no labels."""
 
     data_set = "Kinetics"
 

@@ -33,7 +33,7 @@ _HEAD_LINES = 20
 
 @dataclass(frozen=True)
 class ListSource:
-    """A list file at a path or URL, or a folder of lists; its content is read on demand."""
+    """A list file at a path or URL, or a folder of lists, read on demand."""
 
     path: str
 
@@ -66,7 +66,7 @@ class ListSource:
 
     @cached_property
     def first_json(self) -> Any:
-        """The JSON object in the first line, or else the whole JSON value; None if invalid."""
+        """The JSON object on the first line, or else the whole JSON value; None if invalid."""
         if not self.is_json:
             return None
         line = next(line for _, line in data_lines(self.text))
@@ -82,10 +82,10 @@ class ListSource:
     def matches(
         self, pattern: re.Pattern, example: str, table: Table
     ) -> Iterator[tuple[int, re.Match]]:
-        """Yield the number and match of each line that matches `pattern`.
+        """Yield the line number and the match for each line that matches `pattern`.
 
         Lines that do not match are reported as invalid, unless they are comments. A line that
-        matches `pattern` is never taken for a comment, because clip names may begin with #.
+        matches `pattern` is never treated as a comment, because clip names may begin with #.
         """
         for number, line in self.lines():
             if match := pattern.fullmatch(line):
@@ -118,9 +118,9 @@ class Reading:
     data_format: str = AUTO
     """The config key `data_format`, or the format found by `recognise`."""
     split: str = "train"
-    """The split that the list was given for; only a test list may lack labels."""
+    """The split for which the list was given; only a test list may lack labels."""
     list_number: int = 1
-    """Number of the official split of UCF101 or HMDB51 to use, from 1 to 3."""
+    """Which official split of UCF101 or HMDB51 to use: 1, 2 or 3."""
     may_lack_labels: bool = False
     """Whether some clips may lack labels although others have them."""
     several_numbers: bool | None = None
@@ -128,7 +128,7 @@ class Reading:
     remote_cache: str = AUTO
     allow_outside: bool = False
     tree: ClipTree | None = None
-    """Index of the clips under data_root, shared by all lists since it takes long to build."""
+    """Index of the clips under data_root, shared by all lists because it is slow to build."""
 
     def __post_init__(self) -> None:
         if self.tree is None:
@@ -139,8 +139,8 @@ class ListFormat:
     """The base class of list formats; its defaults suit plain lists."""
 
     data_set: str = ""
-    """The data set that publishes these lists, if any. The clips of a data set are searched for by
-    name in all folders under data_root, some clips may be missing, and the labels are class
+    """The data set that publishes these lists, if any. If this is set, the clips are searched for
+    by name in all folders under data_root, some clips may be missing, and the labels are class
     names."""
     has_plain_tests: bool = False
     """Whether test lists that look plain are read in the same format as the training list."""

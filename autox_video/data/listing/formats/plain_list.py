@@ -1,6 +1,6 @@
 """Plain lists: `path label` lines or CSV with a header, in many variants."""
 
-# A list may contain a million paths; as `Path` objects they would take ten times the memory.
+# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
 # ruff: noqa: PTH122
 
 import os
@@ -31,7 +31,7 @@ from autox_video.data.listing.reading.rows import csv_rows, label_of, read_rows
 from autox_video.data.listing.reading.table import Table
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES
 
-# Excel may write a first line `sep=;` before the header.
+# Excel may write a line `sep=;` before the header.
 _SEP = re.compile(r'\A"?sep=.?"?[ \r]*(?=\n)', re.IGNORECASE)
 
 _SUFFIXES = "|".join(map(re.escape, sorted(VIDEO_SUFFIXES)))
@@ -46,8 +46,8 @@ _NUMBER_AND_WORDS = re.compile(r"-?[0-9.]+\s+\S*[^\W\d]\S*.*|.*[^\W\d]\S*\s+-?[0
 _COMMENT_BEHIND = re.compile(r"(\S.*?)\s+#(?:\s.*)?")
 _NUMBER_FIRST = re.compile(r"([0-9]+)\s+([^\W\d].*)")
 _TIME = r"-?[0-9]+(?:[.:,][0-9]+)*"
-# Two times and more text, or two times of which the second is not an integer. Integers alone may
-# be labels.
+# Two times followed by more text, or two times, the second of which is not an integer. Integers
+# alone may be labels.
 _TWO_NUMBERS = re.compile(rf"{_TIME}\s+{_TIME}\s+\S.*|{_TIME}\s+[0-9]+[.:,][0-9]\S*")
 _LABEL_AND_TWO = re.compile(rf"\S.*\s+{_TIME}\s+{_TIME}")
 _MORE_COLUMNS = (
@@ -83,10 +83,11 @@ LIST_FORMATS.register("folders")(PlainList())  # `folders` only applies to data_
 def read_table(text: str, source: str, reading: Reading) -> Table:
     """Return the clips in the text of a list; labels are "" if the list has none.
 
-    In a line `path label`, the label follows the last tab, or else a video suffix, or else the last
-    space. Blank lines are skipped; lines that begin with # are marked as possible comments. A file
-    is CSV if its first line names columns (`path`, `label` and others), or if it has two columns
-    and one contains video names. The function does not check whether the clips exist.
+    In a `path label` line, the label follows the last tab if there is one, otherwise a video
+    suffix, and otherwise the last space. Blank lines are skipped; lines that begin with # are
+    marked as possible comments. A file is CSV if its first line names columns (`path`, `label` and
+    others), or if it has two columns, one of which contains video names. The function does not
+    check whether the clips exist.
 
     Raises:
         ListingError: the list is empty, or a line has no path or lacks a required label.
@@ -217,7 +218,7 @@ def _read_lines(lines: Iterable[tuple[int, str]], source: str, reading: Reading)
 
 
 def _settle_labels(table: Table, *, several_numbers: bool) -> None:
-    """Decide from all lines how the text after the paths is read as labels."""
+    """Based on all lines, decide how to read the text after each path as labels."""
     if all(map(_IS_VIDEO.fullmatch, table.labels)) and not any(
         map(_IS_VIDEO.fullmatch, table.paths)
     ):

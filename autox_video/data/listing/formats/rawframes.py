@@ -15,10 +15,10 @@ _TRIED = 20
 
 
 class RawFrames(ListFormat):
-    """Lists as used by mmaction2, TSN and others, with PATH NUM_FRAMES LABEL in each line."""
+    """Lists as used by mmaction2, TSN and others, with PATH NUM_FRAMES LABEL on each line."""
 
     def recognises(self, source: ListSource, reading: Reading) -> bool:
-        """Whether the first number in each line is the number of frames.
+        """Whether the first number on each line is the number of frames.
 
         For frame folders, the first number is always the number of frames. For videos, the first
         number is the number of frames if every line has two numbers (multi-label clips rarely all
@@ -54,7 +54,7 @@ LIST_FORMATS.register("rawframes")(RawFrames())
 
 
 def _kind_of_bare(matches: list[re.Match], reading: Reading) -> str | None:
-    """Return what paths without a suffix name, `folder` or `video`; None if neither is found."""
+    """Return whether a path without a suffix is a `folder` or `video`; None if neither is found."""
     root, resolve = reading.data_root, reading.tree.resolve
     if is_remote(root):
         return None

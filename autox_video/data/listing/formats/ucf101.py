@@ -39,7 +39,7 @@ class Ucf101(ListFormat):
             _add_list(table, source)
         for split in ("train", "test") if source.is_folder else ():
             file = str(Path(source.path, f"{split}list{reading.list_number:02d}.txt"))
-            # Reading a missing training list raises an error.
+            # A training list is read even if it is missing, which raises an error.
             if split == "train" or is_file(file):
                 _add_list(table, ListSource(file), split)
         return table

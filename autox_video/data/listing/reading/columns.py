@@ -8,7 +8,7 @@ from typing import Any
 
 DELIMITERS = ",;\t|"
 
-# Names are compared without case, spaces and punctuation; the first name that exists is used.
+# Names are compared without regard to case, spaces or punctuation; the first name found is used.
 # fmt: off
 PATH_COLUMNS = (
     "path", "video_path", "clip_path", "file_path", "relative_path", "rel_path", "full_path",
@@ -64,7 +64,7 @@ class Columns:
     names: tuple[str, ...]
     """Column names as written."""
     paths: tuple[int, ...]
-    """All columns that may contain the paths, the most likely first."""
+    """All columns that may contain the paths, most likely first."""
     label: int | None = None
     split: int | None = None
     start: int | None = None
@@ -134,7 +134,7 @@ def _other_labels(plain: Sequence[str], labels: Sequence[int]) -> list[int]:
     if not labels:
         return []
     first, *rest = labels
-    # Columns with these names contain the same labels as the first, as numbers or as names.
+    # Columns with these names contain the same labels as the first column, as numbers or names.
     base = re.sub(r"(name|id|idx|index|label|class)$", "", plain[first]) or plain[first]
     ends = ("", "name", "id", "idx", "index", "label", "class")
     same = {stem + end for stem in (base, plain[first]) for end in ends}
@@ -176,8 +176,8 @@ def _all(plain: Sequence[str], wanted: Sequence[str]) -> list[int]:
 def _find_times(names: Sequence[str]) -> dict[str, Any]:
     """Return start, end, length and unit as fields of `Columns`; {} if there are no times."""
     columns: dict[tuple[str, str], int] = {}
-    # MS-ASL has start and end in frames besides start_time and end_time, so names with a unit are
-    # tried first.
+    # MS-ASL has `start` and `end` in frames in addition to start_time and end_time, so names with a
+    # unit are tried first.
     for index in sorted(range(len(names)), key=lambda i: not _names_unit(names[i])):
         if meaning := _time_of(names[index]):
             columns.setdefault(meaning, index)

@@ -12,7 +12,7 @@ from autox_video.core.errors import ListingError
 from autox_video.video.files.remote import RemoteFault, is_remote, read_bytes
 
 _AS_CSV = "export it as CSV with the columns path and label"
-# First bytes of other file types.
+# The first bytes of files of other types.
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "an Excel or OpenDocument table, or another ZIP archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel file (.xls)"),
@@ -48,7 +48,7 @@ _UTF16_OR_32 = (
 
 
 def read_text(path: str | Path, kind: str = "list file") -> str:
-    """Return the text of a list file, or another `kind` of file, at a path or URL.
+    """Return the text of a list file, or of another `kind` of file, at a path or URL.
 
     The encoding is UTF-8, or UTF-16 or UTF-32 with a byte order mark. If lines end in `\\r` alone,
     each `\\r` becomes `\\n`.

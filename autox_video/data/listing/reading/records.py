@@ -34,7 +34,7 @@ def looks_like_json(text: str) -> bool:
 
 
 def parse(text: str, source: str) -> tuple[Any, list[int]]:
-    """Return the content of JSON and an empty list, or the records and line numbers of JSON Lines.
+    """Return the value of JSON and an empty list, or the records and line numbers of JSON Lines.
 
     Raises ListingError if the text is neither JSON nor JSON Lines.
     """
@@ -49,7 +49,7 @@ def parse(text: str, source: str) -> tuple[Any, list[int]]:
 
 
 def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
-    """Return the JSON object and number of each line; raises ListingError for an invalid line."""
+    """Return the JSON objects and numbers of the lines; raises ListingError for an invalid line."""
     records, lines = [], []
     for number, line in data_lines(text):
         try:
@@ -65,7 +65,7 @@ def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
 def read_records(
     records: Sequence[Record], lines: Sequence[int], source: str, tree: ClipTree
 ) -> Table:
-    """Return a table of the records at `lines`; raises ListingError if no record has a path."""
+    """Return a table of records, found on `lines`; raises ListingError if none has a path."""
     rows = [
         (line, row) for line, record in zip(lines, records, strict=True) for row in flatten(record)
     ]
@@ -117,7 +117,7 @@ def flatten(record: Record) -> Iterator[Record]:
         yield from flatten({**record, **record["annotations"], "annotations": None})
         return
     if inner is not None and _says_label(record, inner) and not _say_times(record[inner]):
-        inner = None  # annotations of objects in the frames, not of the clip
+        inner = None  # these annotate objects in the frames, not the clip
     outer = {key: value for key, value in record.items() if key != inner and value is not None}
     for part in record[inner] if inner is not None else ({},):
         row = {**outer, **part}

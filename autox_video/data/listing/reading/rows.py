@@ -18,13 +18,13 @@ NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?
 
 _NAMED_AT_MOST = 5
 _REMEMBERED = 100
-"""Number of distinct values kept per unused column; a column with more values has no splits."""
+"""Number of distinct values kept per unused column; split columns have fewer."""
 _OTHER_VALUES = 5
 """A split column has at most this many distinct values that are not split names."""
 
 _BIT = re.compile(r"[01](\.0*)?")
 _RANGE = re.compile(r"[0-9]+\s*[-–:]\s*[0-9]+")
-# Some columns define splits by yes and no, or by fold numbers.
+# Some columns define splits with yes/no values or fold numbers.
 _YES_NO = re.compile(r"([01](\.0*)?|true|false|yes|no|[tfynx])?", re.IGNORECASE)
 _ASKS = re.compile(r"(?<![a-z])(is|for|in|used?)(?![a-z])[ _-]*")  # is_train, used_for_test
 _FOLDS = ("fold", "kfold", "k_fold", "fold_id", "cv_fold", "usage")
@@ -59,7 +59,7 @@ def read_rows(
     columns: Columns,
     is_there: Callable[[str], bool],
 ) -> Table:
-    """Return a table of `rows`, which are (line number, cells); the table is not checked yet.
+    """Return a table of `rows`, which are pairs (line number, cells); the table is not yet checked.
 
     If there are several path columns, the first in which `is_there` finds a clip is used.
     """

@@ -1,7 +1,7 @@
 """Parse segments written in seconds or as h:mm:ss into (start_sec, end_sec).
 
-The times are presentation times, as players show them: if the audio starts before the video, the
-start of the audio is 0.
+The times are presentation times, as players show them: if the audio starts before the video, time 0
+is the start of the audio.
 """
 
 import math
@@ -26,8 +26,8 @@ def read_segment(start: str, end: str, unit: str = "s") -> Segment:
     """Return the start and end of a segment in seconds, or in frame numbers if `unit` is frame.
 
     An empty start means 0; an empty end or `inf` means the end of the video. A time may end in `s`
-    or `ms`, be h:mm:ss or mm:ss, and have a decimal comma. `unit` is the unit of plain numbers: s,
-    ms or frame. Raises ValueError with a clause that says what is wrong.
+    or `ms`, have the form h:mm:ss or mm:ss, or use a decimal comma. `unit` is the unit of plain
+    numbers: s, ms or frame. Raises ValueError with a clause that says what is wrong.
     """
     texts = (start.strip(), end.strip())
     start, end = ("" if text.lower() in _NOTHING else text for text in texts)
@@ -48,7 +48,7 @@ def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[f
     Args:
         segment: start and end in presentation time, or WHOLE_VIDEO.
         first_sec: presentation time of the first frame.
-        seconds: length of the video from its first frame to the end.
+        seconds: length of the video, from its first frame to its end.
 
     Raises:
         ValueError: the segment contains no frame; the message is a clause.

@@ -47,7 +47,7 @@ class Table:
     notes: list[str] = field(default_factory=list)
     """Messages about how the list was read."""
     hashed: set[int] = field(default_factory=set)
-    """Indices of clips whose lines begin with #; lines without an existing clip are comments."""
+    """Indices of clips whose lines begin with #; a line whose clip does not exist is a comment."""
     all_there: bool = False
     """Whether every path is known to exist."""
 
@@ -60,7 +60,7 @@ class Table:
         split: str | None = None,
         hashed: bool = False,
     ) -> None:
-        """Add the clip of a line (counted from 1); `times` are the start and end of a segment."""
+        """Add the clip on a line (counted from 1); `times` are the start and end of a segment."""
         count = len(self.paths)
         if any(times) and self.segments is None:
             self.segments = [WHOLE_VIDEO] * count
@@ -128,7 +128,7 @@ class Table:
         )
 
     def labelled(self) -> "Table":
-        """Return the labelled clips, or all if none is labelled; note how many are skipped."""
+        """Return the labelled clips, or all clips if none is; note how many are skipped."""
         indices = [index for index, label in enumerate(self.labels) if label]
         if not indices or len(indices) == len(self.labels):
             return self
