@@ -1,4 +1,4 @@
-"""LoRA: train small adapters in the linear layers of a network, and keep its weights fixed.
+"""LoRA: train small adapters in a network's linear layers while its own weights stay fixed.
 
 An adapter of rank r adds B A x to the output of a linear layer W x, where A is r x inputs and B is
 outputs x r (Hu et al., ICLR 2022). B starts at zero, so training starts from the unchanged network.

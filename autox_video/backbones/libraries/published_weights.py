@@ -80,7 +80,7 @@ def _of_mmaction2(backbone: str, name: str) -> KnownFile | None:
 
 
 def _of_hub(backbone: str, name: str) -> KnownFile | None:
-    """Return the weight file from a local folder, the cache or the hub, tried in this order.
+    """Find the weight file in a local folder, the cache or the hub, searched in this order.
 
     If the cache contains a description of the model, the weights come from the same commit.
     """

@@ -1,9 +1,9 @@
 """The video encoder of V-JEPA 2.1 (Mur-Labadia et al. 2026), built on transformers' V-JEPA 2.
 
 The encoder differs from that of V-JEPA 2 in its rotary position embeddings: channels that are
-rotated together as a pair are adjacent, and row and column positions are scaled to the grid for 256
-px. The encoder also adds an embedding for the modality (video) to all tokens. The layers for images
-and the norms of intermediate blocks, which are used only in pretraining, are left out.
+rotated together as a pair are adjacent, and row and column positions are scaled to the grid of a
+256 px input. The encoder also adds an embedding for the modality (video) to all tokens. The layers
+for images and the norms of intermediate blocks, which are used only in pretraining, are left out.
 
 Shape letters: B clips, T frames, H and W height and width, h heads, L tokens, C channels, D
 channels per head; T', H' and W' time steps, rows and columns of the feature map.

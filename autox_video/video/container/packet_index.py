@@ -88,7 +88,7 @@ class PacketIndex:
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """Numbers of the packets with key frames: (K,) int64."""
+        """Numbers of the packets that contain key frames: (K,) int64."""
         return np.flatnonzero(self._is_key)
 
     def _start_for(self, number: int) -> int:

@@ -32,7 +32,7 @@ MOST_REORDERED, FEW_REORDERED = 16, 4
 applies to files that claim not to reorder frames, and MOST_REORDERED to all others."""
 
 TIME_TOLERANCE_SEC = 1e-6
-"""Tolerance for rounding errors when a frame's time is compared with its number divided by fps."""
+"""Tolerance for rounding errors when comparing a frame's time with its number divided by fps."""
 
 MISSING = np.iinfo(np.int64).min
 """Value that represents a missing timestamp."""

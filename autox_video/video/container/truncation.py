@@ -77,7 +77,7 @@ def _number(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _promised_sec(container: Any, stream: Any) -> float | None:
-    """Return the length of the video given in the header; None if the header gives no length."""
+    """Return the video length given in the header; None if the header does not give one."""
     name = container.format.name
     if name == "avi" and stream.frames:  # FFmpeg's duration is an estimate if the file is cut off
         return float(stream.frames * stream.time_base)

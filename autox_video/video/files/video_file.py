@@ -69,7 +69,7 @@ def why_not_a_file(path: Path) -> str | None:
 
 
 def _where_it_leads(path: Path) -> str:
-    """Return the reason why there is no file at a path."""
+    """Return why there is no file at a path."""
     if not path.is_symlink():
         return "there is no such file"
     target = str(path.readlink())
@@ -79,7 +79,7 @@ def _where_it_leads(path: Path) -> str:
 
 
 def why_not_open(path: Path, error: av.error.FFmpegError) -> str:
-    """Return the reason why FFmpeg could not open a file."""
+    """Return why FFmpeg could not open a file."""
     if isinstance(error, av.error.InvalidDataError):
         return why_no_video(path) or "this is not a video, or its header is damaged or cut off"
     return f"it cannot be opened ({error.strerror or error})"
