@@ -59,7 +59,7 @@ class AutoXVideo:
         return settings_from_mapping(self._values, "config")
 
     def process_count(self) -> int:
-        """Return the number of processes that share the work of a command with these settings."""
+        """Return the number of processes that a command would use with these settings."""
         asked = self.settings()
         return process_count(asked.gpus, asked.device, only_probes=asked.only_probes)
 
@@ -94,13 +94,14 @@ class AutoXVideo:
             evaluation: number of epochs between two evaluations.
             work_dir: folder for everything that the run writes; default: work_dirs/NAME, where
                 NAME is the name of `data_root`.
-            fresh: start a new run; the existing run in `work_dir` moves to WORK_DIR/earlier.
+            fresh: start a new run; an existing run in `work_dir` is moved to WORK_DIR/earlier.
             **others: any other key of the config.
 
         Returns:
             The best validation metrics, or None if nothing was evaluated. The entry `headline` is
-            the score to report, with its 95% interval, the number of clips and how the score was
-            measured. With fewer than 30 validation clips, the score is cross-validated if possible.
+            the score to report, with its 95% interval, the number of clips and a description of how
+            it was measured. With fewer than 30 validation clips, the score is cross-validated if
+            possible.
 
         Raises:
             Stopped: a signal stopped the run; its state is saved.
@@ -182,7 +183,7 @@ class AutoXVideo:
             "test_results_path": output_path,
         }
         if data_root is not None and "data_root" in self._values:
-            # The model that was trained on the earlier clips predicts these clips.
+            # These clips are predicted by the model that was trained on the earlier clips.
             arguments |= {"work_dir": self.settings().work_dir, "demo": False}
         given = self._with({**arguments, **others})
         settings = _checked(given, "transform", fresh=checkpoints is not None)
@@ -193,8 +194,8 @@ class AutoXVideo:
     def check(self, **others: Any) -> dict[str, Any]:
         """Open all clips, and report what is wrong with the data, without training.
 
-        Arguments are keys of the config and apply to this call only. Writes the report
-        WORK_DIR/check/check.json, and lists without the bad clips next to the report. Returns the
+        Arguments are keys of the config and apply to this call only. Writes the report to
+        WORK_DIR/check/check.json, and lists without the bad clips to the same folder. Returns the
         content of the report.
         """
         from autox_video.jobs.check import check

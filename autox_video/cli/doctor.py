@@ -28,7 +28,7 @@ from autox_video.machine.installation import (
 HELP = "report what this machine has, what is missing, and how to fix it"
 
 LEAST_DISK_GIB = 2.0
-"""Smallest free disk space that is enough; two checkpoints of the default backbone take 1.4 GiB."""
+"""Free disk space that counts as enough; two checkpoints of the default backbone take 1.4 GiB."""
 
 IMPORTED = (
     *("numpy", "yaml", "rich", "pydantic", "einops", "av"),
@@ -143,7 +143,8 @@ def describe_decoders(problems: list[str]) -> list[Row]:
     for decoder in ("torchcodec", "decord"):
         failure = _try_import(decoder)[1]
         if not failure and decoder == "torchcodec":
-            # torchcodec can be imported without the libraries it needs; our module for it needs av.
+            # torchcodec can be imported without its libraries, and our module for torchcodec needs
+            # av.
             ours, failure = _try_import("autox_video.video.decoders.torchcodec")
             failure = ours.why_no_libraries() if ours else failure
         why = f"not usable (needed only for decoder={decoder}): {failure}"
@@ -161,7 +162,7 @@ def check_imports() -> Iterator[str]:
 
 
 def _try_import(module: str) -> tuple[ModuleType | None, str]:
-    """Return the module and "", or None and a sentence on why the import failed."""
+    """Return the module and "", or None and a sentence that says why the import failed."""
     try:
         return importlib.import_module(module), ""
     except IMPORT_FAILURES as error:

@@ -38,7 +38,7 @@ class StopSignals:
         sys.exit(processes.STOPPED[signum])
 
     def let_python_end(self) -> None:
-        """Let a signal end the process at once, without a traceback, while Python shuts down."""
+        """Let a signal end the process at once, without a traceback, during Python's shutdown."""
         for signum, code in processes.STOPPED.items():
             if signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, lambda *_, code=code: _leave_at_once(code))
@@ -50,7 +50,7 @@ class StopSignals:
         if isinstance(error, SystemExit):
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
             return code if processes.joined() else None
-        # A library that is being imported may turn the stop signal into its own error.
+        # While a library is being imported, it may turn the stop signal into an error of its own.
         if self.received is not None:
             return processes.STOPPED[self.received]
         if isinstance(error, ModuleNotFoundError):
@@ -64,7 +64,7 @@ class StopSignals:
 
 
 def say_stopped(sentence: str) -> None:
-    """Tell the user that all processes stop; only the first process prints the message."""
+    """Tell the user that all processes are stopping; only the first process prints the message."""
     if os.environ.get("RANK", "0") == "0":
         complain(sentence)
 
@@ -98,7 +98,7 @@ def show_defect(
 
 
 def _leave_at_once(code: int) -> int:
-    # A regular shutdown of Python could wait for processes that are gone.
+    # A regular shutdown of Python could block on processes that are already gone.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

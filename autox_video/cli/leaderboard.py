@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the leaderboard of the work dir in a config."""
+    """Show the leaderboard of the work dir that the config names."""
     from autox_video.automl.leaderboard import read_rows, show_leaderboard
     from autox_video.config.load import load_settings
 

@@ -73,7 +73,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
 
 def make_parser(*, keys_of: str | None = None) -> argparse.ArgumentParser:
-    """Return the parser; listing config keys is slow, so only the help of `keys_of` lists them."""
+    """Return the parser; as listing config keys is slow, only the help for `keys_of` lists them."""
     parser = _Parser(
         prog="autox-video",
         description="Train video classification models from a folder of clips.",
@@ -134,7 +134,7 @@ def _examples_of(module: object) -> str:
 
 
 def _keys(*, all_of_them: bool) -> Iterator[str]:
-    """Yield the help for the basic keys, and then for the advanced keys or where to find them."""
+    """Yield the help for the basic keys, then for the advanced keys or on where to find them."""
     from autox_video.config.settings import BASIC_KEYS, KEY_HELP
 
     advanced = [key for key in KEY_HELP if key not in BASIC_KEYS]

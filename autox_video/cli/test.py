@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Test in the number of processes that the settings ask for."""
+    """Run the test in as many processes as the settings request."""
     from autox_video.api import AutoXVideo
     from autox_video.distributed.launch import launch
 

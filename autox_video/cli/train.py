@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train in the number of processes that the settings ask for, or show the plan."""
+    """Train in as many processes as the settings request, or show the plan."""
     from autox_video.api import AutoXVideo
     from autox_video.distributed.launch import launch
     from autox_video.training.interrupt import Stopped

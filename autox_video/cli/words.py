@@ -50,7 +50,7 @@ _NO_KEY = {
     "gpu_ids": "choose one GPU with device=cuda:N, several with gpus=N or gpus=0,2",
     "no_validate": "turn evaluation off with evaluation=0",
 }
-"""For each option of other trainers that has no equivalent config key, what to use instead."""
+"""Maps each option of other trainers that has no equivalent config key to its alternative."""
 
 # Matches `key value`, `key= value`, `key = value`, `key =value`, `key: value` and `key:value`,
 # where \0 separates two words.
@@ -60,12 +60,12 @@ _APART = re.compile(r"([\w-]+)(\0?=\0|\0=|:\0?|\0(?!--))([^\0=]*)")
 def read_words(words: Sequence[str]) -> tuple[Config, list[str]]:
     """Return the config and the overrides.
 
-    A folder or an address of clips becomes a config with the single key `data_root`. By default,
+    A folder or the address of clips becomes a config with the single key `data_root`. By default,
     the config is config.yaml in the current folder. The config.yaml of the demo is ignored if an
     override sets `data_root`.
 
     Args:
-        words: the arguments after the command, without the options of the command.
+        words: the arguments after the command, without the command's own options.
 
     Raises:
         ConfigError: an option or argument cannot be used; there is one message per problem.
@@ -183,7 +183,7 @@ def _plain(name: str) -> str:
 
 def _key_of(name: str) -> str | None:
     """Return the config key for a name, which may come from another tool."""
-    # Imported late, so that a command can say which package is missing if the import fails.
+    # Imported late, so that a command can report the missing package if the import fails.
     from autox_video.config.load import OTHER_NAMES
     from autox_video.config.settings import Settings
 
@@ -202,7 +202,7 @@ def _is_apart(word: str, left: Sequence[str]) -> re.Match[str] | None:
 
 
 def _value_of(word: str, name: str, left: list[str]) -> str:
-    """Return the value of an option, which is in the same argument or in the next argument."""
+    """Return the value of an option, taken from the same argument or from the next one."""
     takes_none = word in (FRESH, PLAN) or name in _SWITCHES
     if "=" in word or takes_none or not left or left[0].startswith("--"):
         return word.partition("=")[2]

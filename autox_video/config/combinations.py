@@ -10,7 +10,7 @@ from autox_video.config.value_types import AUTO, OFF
 
 
 def learns(backbone: str) -> bool:
-    """Return whether the backbone itself can be trained, rather than only a head on top."""
+    """Return whether the backbone itself can be trained, and not just a head on top of it."""
     return backbone == AUTO or BACKBONES[backbone].learns
 
 

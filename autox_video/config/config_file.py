@@ -12,7 +12,7 @@ from autox_video.core.errors import ConfigError
 
 CONFIG_BYTES_MAX = 1 << 20
 
-# For tagged values (`!!omap x`, `!!binary x`) PyYAML raises whatever its conversion raises.
+# For tagged values (`!!omap x`, `!!binary x`), PyYAML passes on any error of its conversion.
 _YAML_FAULTS = (
     yaml.YAMLError,
     ArithmeticError,
@@ -23,12 +23,12 @@ _YAML_FAULTS = (
     ValueError,
 )
 
-# Matches `epoch:10` and `epoch = 10`, which people write as in other formats.
+# Matches `epoch:10` and `epoch = 10`, which people are used to from other formats.
 _OTHER_FORMAT = re.compile(r"^[ \t]*(\w+)(?::|[ \t]*=[ \t]*)(?=\S)([^\n]*)", re.MULTILINE)
 
 
 class Written(str):
-    """The text of a value that plain YAML would read as a number, date, time or boolean."""
+    """Text that plain YAML would read as a number, date, time or boolean."""
 
     __slots__ = ()
 
@@ -57,7 +57,7 @@ _SHORT.maxlevel = 2
 
 
 def show_value(value: Any) -> str:
-    """Return `value` in YAML notation, shortened in case the value is huge or deeply nested."""
+    """Return `value` in YAML notation, shortened if the value is huge or deeply nested."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and value.bit_length() > 64:
@@ -124,7 +124,7 @@ def read_config(path: Path) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
 
 
 def _hint(text: str) -> str:
-    """Return a hint on how to write the first line in another format as YAML, or ""."""
+    """Return a hint on how to correct a config that is not valid YAML; "" if there is no hint."""
     match = _OTHER_FORMAT.search(text)
     if match is None:
         return " Indent with spaces, not with tabs." if "\n\t" in text else ""

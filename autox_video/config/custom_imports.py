@@ -15,8 +15,8 @@ _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 def import_custom_modules(names: Any, folder: Path, origin: str) -> None:
     """Import modules from the config's folder, the current folder or the installed packages.
 
-    Both folders are appended to the end of `sys.path`, so that their modules cannot shadow a
-    package that is imported later.
+    Both folders are appended to `sys.path`, so that their modules cannot shadow a package that is
+    imported later.
 
     Args:
         names: the value of the key `custom_imports`; this function ignores an invalid value.

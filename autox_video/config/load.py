@@ -46,7 +46,7 @@ _CALLED_ELSEWHERE = {
     "workers": "num_workers",
 }
 OTHER_NAMES = {name: key for key, names in _CALLED_ELSEWHERE.items() for name in names.split()}
-"""Maps names in other tools to config keys, for names too different to match by spelling."""
+"""Maps other tools' names to config keys, if the spellings are too different to be matched."""
 
 COMMAND_LINE = "command line"
 _FIELDS = Settings.model_fields
@@ -67,7 +67,8 @@ def load_settings(
     Args:
         config: path of a config file, or the content of one.
         overrides: `key=value` texts, which take precedence over the config.
-        complete: function that takes the values of the keys that are set, and may add other keys.
+        complete: function that receives the values that are set, and may return values for other
+            keys.
 
     Raises:
         ConfigError: the config or an override is invalid; there is one message per problem.
@@ -92,7 +93,7 @@ def load_settings(
 def _read_file(
     source: str, problems: Sequence[str]
 ) -> tuple[dict[Any, Any], dict[str, str], list[str]]:
-    """Call `read_config`; if it fails, also report `problems` of the command line in the error."""
+    """Call `read_config`; if it fails, also include the command line's `problems` in the error."""
     if "://" in source:
         raise ConfigError(f"{source}: a config must be a file on this machine.", *problems)
     try:
@@ -102,7 +103,7 @@ def _read_file(
 
 
 def refuse_mixed_demo(values: Mapping[Any, Any], new: Mapping[str, Any], source: str) -> None:
-    """Raise ConfigError if the demo's config would be applied to the clips of another folder."""
+    """Raise ConfigError if the demo's config would be applied to clips in another folder."""
     root = new.get("data_root")
     if read_switch(values.get("demo")) is not True or root in (None, values.get("data_root")):
         return

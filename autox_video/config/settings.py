@@ -36,7 +36,7 @@ def _key(kind: Kind, meaning: str, default: Any = AUTO, *, basic: bool = False) 
 
 
 class Settings(BaseModel):
-    """The user's settings; values of `auto` are replaced later, by the plan or from the lists.
+    """The user's settings; the plan or the lists later replace the values that are `auto`.
 
     Relative paths start from the current folder. The `description` of a field gives its meaning
     and unit. The fields marked `basic` come first; most users need only these fields.

@@ -29,7 +29,7 @@ class Kind:
     read: Callable[[Any], Any]
     """Function that parses a value, and raises ValueError if the value is not allowed."""
     words: str | Registry
-    """The allowed values, for use in messages: text separated by commas, or a registry of names."""
+    """The allowed values, for use in messages: comma-separated text, or a registry of names."""
     is_text: bool = False
     """Whether an override is used as plain text instead of being parsed as YAML."""
 
@@ -47,7 +47,7 @@ LOCAL_JSON = rf"(?si){_NO_ADDRESS}.*[^/]\.json"
 
 
 def text(words: str | Registry, pattern: str = r"(?s).*") -> Kind:
-    """Return the kind for text that matches `pattern`; if `words` is a registry, for its names."""
+    """Return the kind for text that matches `pattern`, or for names if `words` is a registry."""
 
     def read(value: Any) -> str:
         value = os.fspath(value) if isinstance(value, Path) else value
@@ -146,7 +146,7 @@ def _read_gpus(value: Any) -> int | tuple[int, ...]:
 
 
 def _number_of(value: Any) -> Any:
-    """Convert text that spells a number to this number; return numbers and other text unchanged."""
+    """Convert text that spells a number to that number; return numbers and other text unchanged."""
     if isinstance(value, str):
         # The config loader leaves numbers as text, and users may quote them.
         if len(value) >= 100 or not _NUMBER.fullmatch(value.strip()):

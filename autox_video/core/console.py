@@ -78,7 +78,7 @@ _log.propagate = False
 
 @contextmanager
 def showing(verbose: bool | str) -> Iterator[None]:
-    """Print everything (True), only warnings (False) or all but details ("auto") in the block."""
+    """In the block, print everything (True), only warnings (False), or all but details ("auto")."""
     before = _console.level
     levels = {True: logging.DEBUG, False: logging.WARNING}
     _console.setLevel(levels.get(verbose, logging.INFO))
@@ -125,7 +125,7 @@ def complain(sentence: str) -> None:
 
 
 def warn_of(sentences: Iterable[str]) -> None:
-    """For each kind of warning about the clips, print one example and the number of similar ones.
+    """Print one example per kind of warning about the clips, and the number of similar warnings.
 
     Warnings of the same kind differ only in names, paths and numbers. Some of the warnings that are
     not printed are written to train.log.
@@ -237,7 +237,7 @@ def table(
         sheet.add_row(*(escape("\n".join(printable(str(c)) for c in cell)) for cell in cells))
     width = width_of(sys.stdout) or DEFAULT_WIDTH
     console = Console(width=width, highlight=False, safe_box=True, force_terminal=False)
-    with console.capture() as text:  # rich ends the process on a closed pipe
+    with console.capture() as text:  # on a closed pipe, rich would end the process
         console.print(sheet)
     drawn = "\n".join(line.rstrip() for line in text.get().rstrip("\n").split("\n"))
     _log.log(logging.DEBUG if detail else logging.INFO, "%s", drawn, extra={"is_table": True})
@@ -306,7 +306,7 @@ def _live_bar(total: int | None):
         *(BarColumn(bar_width=_BAR_WIDTH), text),
         transient=True,
         refresh_per_second=4,
-        # Otherwise rich writes warnings to stdout.
+        # Otherwise, rich would write warnings to stdout.
         redirect_stderr=sys.stderr.isatty(),
     )
     bar.add_task("", total=total)

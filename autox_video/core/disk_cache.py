@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FILLED_TO = 0.95
-"""A full cache is reduced to this share of its limit, so that not every write removes files."""
+"""A full cache is reduced to this share of its limit, so that few writes have to remove files."""
 
 TOUCH_AFTER_SEC = 3600.0
 """Minimum time between two updates of a file's access time, in seconds."""
@@ -31,7 +31,7 @@ most FREE_PER_CACHED times the cache size, because a small cache hardly matters 
 
 _MAGIC = b"autoxvc1"
 _HEAD = struct.Struct("<8sQI4x")  # magic; size in bytes and checksum of the content
-_TORN_AFTER_SEC = 86400.0  # a temporary file of this age was left by a crash
+_TORN_AFTER_SEC = 86400.0  # a temporary file this old was left behind by a crash
 
 
 @dataclass(eq=False)
@@ -45,12 +45,12 @@ class DiskCache:
     folder: Path
     """The cache folder, which is created when the first file is stored."""
     max_bytes: float | None = None
-    """Limit on the total size; if None, half of the space that would be free without the cache."""
+    """Limit on the total size; if None, half the space that would be free without the cache."""
     suffix: str = ""
     """Suffix of the cached files; other files are never counted or removed."""
     run_began: float | None = None
-    """Start time of the run (Unix time), so that files used since then are kept and some disk space
-    is left free. If None, any file may be removed to make room for a new file."""
+    """Start time of the run (Unix time); files used since then are kept, and some disk
+    space is left free. If None, any file may be removed to make room for a new file."""
     _is_full: bool = False
 
     def path(self, name: str) -> Path:
@@ -65,7 +65,7 @@ class DiskCache:
             return False
         after_sec = 0.0 if self.run_began is None else TOUCH_AFTER_SEC
         if time.time() - status.st_atime > after_sec:
-            # The access time of another user's file cannot be set, so that file looks older.
+            # The access time of another user's file cannot be set, so such a file looks too old.
             with contextlib.suppress(PermissionError, FileNotFoundError):
                 os.utime(path, ns=(time.time_ns(), status.st_mtime_ns))
         return path.exists()
@@ -169,7 +169,7 @@ class DiskCache:
 
     def _files(self) -> list[tuple[float, int, str]]:
         """Return each file's access time, size and path; remove temporary files left by crashes."""
-        # There may be a million files: `Path` objects would cost ten times as much.
+        # There may be a million files, and `Path` objects would take ten times as long.
         files, torn_before = [], time.time() - _TORN_AFTER_SEC
         for entry in _entries(self.folder):
             with contextlib.suppress(FileNotFoundError):

@@ -109,8 +109,8 @@ def remove_leftovers(folder: str | Path, names: Collection[str]) -> None:
                 Path(entry).unlink()
 
 
-# Characters to escape beyond those that JSON escapes: terminal controls, line breaks, changes of
-# text direction, and the surrogates that stand for undecodable bytes of file names.
+# Characters to escape in addition to those that JSON escapes: terminal controls, line breaks,
+# changes of text direction, and the surrogates that stand for undecodable bytes of file names.
 _NOT_SHOWN = re.compile(
     "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )

@@ -21,7 +21,7 @@ class Registry(Generic[Item]):
     """Named components of one kind, in the order in which they are tried or shown.
 
     Args:
-        kind: the word for one of the components in messages, for example `backbone`.
+        kind: the noun for such a component in messages, for example `backbone`.
         modules: the module that registers each built-in component, imported on first use.
         families: the module that registers each family, keyed by the family's prefix.
     """
@@ -99,7 +99,7 @@ class Registry(Generic[Item]):
             ) from error
 
     def family_of(self, name: object) -> str | None:
-        """Return the prefix of the family that a name belongs to; None if it has no family."""
+        """Return the prefix of the family that a name belongs to; None if it belongs to none."""
         prefix, colon, rest = str(name).partition(":")
         return prefix if colon and rest and prefix in self._families else None
 

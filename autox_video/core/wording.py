@@ -10,7 +10,7 @@ SHOWN_AT_MOST = 10
 def at_most(
     items: Iterable[Any], sentence: Callable[[Any], str] = str, *, shown: int = SHOWN_AT_MOST
 ) -> list[str]:
-    """Return a sentence for each of the first items, and one with the number of remaining items."""
+    """Return a sentence for each of the first items, and one that counts the remaining items."""
     remaining = iter(items)
     sentences = [sentence(item) for item in islice(remaining, shown)]
     more = sum(1 for _ in remaining)

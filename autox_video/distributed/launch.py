@@ -39,11 +39,11 @@ from autox_video.run.work_dir import FRESH
 
 STARTS_AT_MOST = 8
 LEAVING_SEC = 15.0
-"""Time for the other processes to exit by themselves after one process has failed."""
+"""Time that the other processes have to exit by themselves after one process has failed."""
 SAVING_SEC = 600.0
-"""Time for the other processes to save large checkpoints after a signal has stopped one process."""
+"""Time that the others have to save large checkpoints after a signal has stopped one process."""
 AT_ONCE_SEC = 5.0
-"""Time for the processes to exit after a second stop signal."""
+"""Time that the processes have to exit after a second stop signal."""
 SAME_SIGNAL_SEC = 0.2
 """Signals within this time count as one, since some tools signal both a process and its group."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -158,7 +158,7 @@ def launch(count: int, words: Sequence[str], gpus: int | tuple[int, ...] | str =
 def start_until_it_fits(start: Callable[[list[str]], int], words: Sequence[str]) -> int:
     """Run a command, restart it each time it runs out of memory, and return its exit code."""
     for number in range(STARTS_AT_MOST):
-        # A restart resumes the run, so it omits --fresh, which would move the progress aside.
+        # A restart resumes the run, so --fresh, which would move the run aside, is omitted.
         code = start([word for word in words if number == 0 or word != FRESH])
         if code != OUT_OF_MEMORY:
             return code
@@ -185,7 +185,7 @@ class ProcessGroup:
 
     Args:
         count: number of processes.
-        command: the command that each process runs; environment variables contain its rank.
+        command: the command that each process runs; its environment variables contain its rank.
         environment: additional environment variables.
     """
 

@@ -1,4 +1,4 @@
-"""Connect the processes that train or test together, and provide ranks and collectives.
+"""Connect the processes that share a training run or test; provide ranks and collectives.
 
 The processes are started by `launch` or by torchrun, on one or more machines. A single process has
 rank 0 of 1, and its collectives do nothing. Importing this module does not import torch.
@@ -42,7 +42,7 @@ _LONGEST_WAIT = timedelta(days=7)  # for the main process while it opens every c
 _MEETING_TIME = timedelta(minutes=10)
 _PR_SET_PDEATHSIG = 1
 _FROM_GLOO = re.compile(r"\[\S*/gloo/\S+:\d+\] ")
-"""Pattern of the source location in gloo's errors, which have no special exception class."""
+"""Pattern of the source location in gloo's errors, which have no exception class of their own."""
 _LONGEST_REASON = 600
 
 _control: Any = None
@@ -207,7 +207,7 @@ def local_device(device: str) -> str:
 
 
 def broadcast(value: Any = None) -> Any:
-    """Return the main process's value in every process; wait for several days if necessary."""
+    """Return the main process's value in every process; wait for days if necessary."""
     if not joined():
         return value
     from torch import distributed
@@ -272,7 +272,7 @@ def _exit_code_of(error: BaseException) -> int:
 
 
 def may_complain() -> bool:
-    """Return whether this process may report why all processes exit; only the first caller may.
+    """Return whether to report why all processes are exiting; True only for the first caller.
 
     Before the processes are connected, one process on each machine may report a reason.
     """

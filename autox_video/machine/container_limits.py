@@ -1,7 +1,7 @@
 """Read the CPU and memory limits of Linux control groups, as set by Docker, Slurm and systemd.
 
-A limit also applies to all descendant groups, so the lowest limit of a group and its ancestors
-counts.
+A limit also applies to all descendant groups, so the lowest limit among a group and its ancestors
+applies.
 """
 
 import math

@@ -118,7 +118,7 @@ def usable_memory_gib() -> float:
 
 
 def has_compiler() -> bool:
-    """Whether a C compiler is installed."""
+    """Return whether a C compiler is installed."""
     return any(map(shutil.which, filter(None, (os.environ.get("CC"), "cc", "gcc", "clang"))))
 
 

@@ -1,4 +1,4 @@
-"""Check the installed packages by their metadata, and explain how to fix problems.
+"""Use package metadata to check the installed packages, and explain how to fix problems.
 
 The packages are not imported, so the check takes milliseconds and works even if packages are
 missing or broken.

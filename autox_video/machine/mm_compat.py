@@ -1,9 +1,9 @@
 """Import mmaction2, mmengine and mmcv with all the workarounds that they need.
 
 The first import of any of these packages runs this module (see `mm_import`), which also imports
-`models`, `datasets` and `evaluation` of `mmaction`. If an import fails, an InstallError explains
-the cause and how to fix it. Each workaround has a test that fails once the workaround is no longer
-needed.
+mmaction's subpackages `models`, `datasets` and `evaluation`. If an import fails, an InstallError
+explains the cause and how to fix it. Each workaround has a test that fails once the workaround is
+no longer needed.
 """
 
 import importlib
@@ -83,7 +83,7 @@ def _mode(*arguments: Any, **options: Any) -> Any:
 
 @contextmanager
 def _accepted_mmcv_version() -> Iterator[None]:
-    """Make mmcv claim an older version, since mmaction2 1.2.0 needlessly asserts mmcv < 2.2.0."""
+    """Make mmcv report an older version, since mmaction2 1.2.0 needlessly asserts mmcv < 2.2.0."""
     mmcv = sys.modules["mmcv"]
     real_version = mmcv.__version__
     mmcv.__version__ = _VERSION_THAT_PASSES

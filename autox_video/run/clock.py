@@ -19,7 +19,7 @@ from autox_video.core.files import write_json
 from autox_video.run.work_dir import BUDGET
 
 BEAT_SEC = 2.0
-"""Time between two writes of budget.json; if a run is killed, up to this much is not counted."""
+"""Interval between writes of budget.json; after a kill, at most this much time is not counted."""
 
 _began: float | None = None
 """Start time of this process's command, by `time.monotonic`; None if unknown."""
@@ -49,7 +49,7 @@ class BudgetClock:
 
 
 def command_begins() -> None:
-    """Record that this process's command starts now, because time before training counts too."""
+    """Record that this process's command starts now, since the time before training also counts."""
     global _began
     _began = time.monotonic()
 

@@ -26,7 +26,7 @@ def other_command(name: str, *words: str) -> str | None:
         return None
     replaced = {word.partition("=")[0] for word in words}
     if any("=" not in word or word.startswith("data_root=") for word in _words[1:]):
-        replaced.add("from_plan")  # it is for new runs, unless it gives the clips
+        replaced.add("from_plan")  # only needed for new runs, unless it provides the clips
     kept = [
         word
         for word in _words[1:]

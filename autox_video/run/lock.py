@@ -25,7 +25,7 @@ SILENCE_SEC = 120.0
 GRACE_SEC = 1.0
 """Time to wait for an owner that is about to exit."""
 DAMAGED_SEC = 2.0
-"""Time after which a lock file without an owner is considered to be left over from a crash."""
+"""Time after which a lock file without an owner is considered a leftover from a crash."""
 
 
 @contextmanager

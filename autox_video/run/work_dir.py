@@ -32,9 +32,9 @@ PROBE, FEATURES = "probe.pth", "features"
 PROBES = (PROBE, "probe-2.pth", "probe-3.pth")
 """Files of the best probe and of the runners-up, which an ensemble may include."""
 TRAINED, ENSEMBLE = "trained.pth", "ensemble.json"
-"""The best trained weights if another model is kept, and the members chosen for the ensemble."""
+"""Files of the best trained weights, if another model is kept, and of the ensemble's members."""
 SOUP, TRIALS, FOLDS, REFIT = "soup", "trials", "folds", "refit"
-"""Folders for the weights of a model soup and for side runs (trials, folds, refit)."""
+"""Folders for the weights to be averaged in a model soup, and for side runs."""
 STATE, LOGITS = "state.json", "logits.json"
 """Files in a side run's folder: the state needed for resuming, and the validation logits."""
 RESULTS, MISTAKES = "results.json", "mistakes.csv"
@@ -84,7 +84,7 @@ def second_name(name: str) -> str:
 
 
 def is_for_plan(work_dir: Path) -> bool:
-    """Return whether a work dir is a temporary one of `--plan`, which messages must not name."""
+    """Return whether a work dir is temporary, for `--plan`, so that messages must not name it."""
     return work_dir.name.startswith(FOR_PLAN)
 
 
@@ -128,7 +128,7 @@ def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
 
 
 def set_aside(work_dir: Path) -> Path | None:
-    """Move a run's files to a new folder in `earlier`; return that folder, or None without a run.
+    """Move a run's files to a new folder in `earlier`; return it, or None if there is no run.
 
     No file is deleted or overwritten, and other files stay where they are. An interrupted move is
     completed by the next call to `make_ready`.
