@@ -14,7 +14,7 @@ from autox_video.data.listing.listing import Listing, split_listing
 
 
 def readable_listing(listing: Listing, *, strict: bool) -> Listing:
-    """Return an inspected and split listing without the unreadable clips.
+    """Return the inspected and split listing without its unreadable clips.
 
     Raises:
         ListingError: a clip is unreadable and `strict` is set, no training or validation clip is
@@ -73,7 +73,8 @@ def verdict(listing: Listing, *, strict: bool) -> tuple[list[str], list[str]]:
             if how is not None:
                 listing = replace(listing, split_request=replace(how, folder=Path(folder)))
             divided = split_listing(listing)
-        # The first new note is left out: it describes the split, which is only tried out here.
+        # The first new note is left out, because it describes the split, which is only a trial
+        # here.
         notes += divided.notes[len(listing.notes) + 1 :]
         readable_listing(divided, strict=strict)
     except ListingError as error:

@@ -1,4 +1,4 @@
-"""Choose and fetch pretrained weights, as the licence and the time budget allow."""
+"""Choose and fetch pretrained weights, subject to the licence and the time budget."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Terms:
     time_budget_sec: float | None = None
     """Time limit of the whole run, in seconds; None for no limit."""
     noncommercial: bool = False
-    """Whether weights that are not for commercial use may be used."""
+    """Whether weights licensed only for noncommercial use may be used."""
     download: bool = True
     """Whether weights may be fetched from the network."""
 
@@ -80,7 +80,7 @@ def fetch_wanted(folders: Sequence[Path], backbone: str | None, terms: Terms) ->
 def _candidates(folders: Sequence[Path], backbone: str | None, terms: Terms) -> Sequence[KnownFile]:
     """Return the weights that the rules recommend, or else the weights published by a library.
 
-    If published weights are not used, a message gives the reason.
+    If published weights exist but are not used, a message says why.
     """
     found = wanted(terms.device, terms.time_budget_sec, terms.noncommercial, backbone)
     if found or backbone is None or not BACKBONES.family_of(backbone):
@@ -124,10 +124,10 @@ def _fetch_best(missing: Sequence[KnownFile], terms: Terms) -> Pretrained | None
 
 
 def given_file(load_from: str, terms: Terms) -> tuple[Path, KnownFile | None]:
-    """Return the file that the user gives by path, name or address, fetching it if necessary.
+    """Return the file that the user specified by path, name or address, fetching it if necessary.
 
     Returns:
-        The path, and the known file with the same content; None for an unknown file.
+        The path, and the known file with the same content, or None if the file is unknown.
 
     Raises:
         CheckpointError: neither a file nor known weights exist under the given name.
@@ -160,7 +160,7 @@ def given_file(load_from: str, terms: Terms) -> tuple[Path, KnownFile | None]:
 
 
 def fetch_named(name: str, folders: Sequence[Path], terms: Terms) -> Path:
-    """Return the path of known weights or of a backbone's weights, fetching them if necessary.
+    """Return the path to known weights or to a backbone's weights, fetching them if necessary.
 
     Raises:
         ConfigError: the weights are unknown, or their licence forbids using them.

@@ -34,7 +34,7 @@ FINETUNE_ID, PROBE_ID = "finetune", "probe"
 """Ids of the leaderboard rows for the main training run and for the model in probe.pth."""
 
 HEAD_OF_ALL = "head_of_all"
-"""Key of the head in probe.pth that was refit on training and validation clips."""
+"""Key under which probe.pth stores the head that was refit on training and validation clips."""
 
 Figures = dict[str, Any]
 
@@ -46,7 +46,7 @@ def train_and_score(
     deadline: Deadline | None = None,
     groups: np.ndarray | None = None,
 ) -> Figures | None:
-    """Train and return the metrics of the best weights, or None if nothing was evaluated.
+    """Train, and return the metrics of the best weights, or None if nothing was evaluated.
 
     If `groups` (N,) gives the group of each validation clip, the choice of the best weights is
     cross-validated.
@@ -63,12 +63,12 @@ def train_and_score(
 
 
 def origin_of(weights: Path) -> str:
-    """Return the id of the leaderboard row for these weights; raises CheckpointError."""
+    """Return the id of the leaderboard row for the given weights; may raise CheckpointError."""
     return read_meta(weights).get(ORIGIN, FINETUNE_ID)
 
 
 def finish_probe(work_dir: Path, identity: dict[str, Any]) -> Figures:
-    """In `mode: probe`, make the probe the best weights of the run and return its metrics.
+    """In `mode: probe`, save the probe as the run's best weights and return its metrics.
 
     If the run already has best weights, they are checked and kept.
     """
@@ -85,7 +85,7 @@ def finish_probe(work_dir: Path, identity: dict[str, Any]) -> Figures:
 def keep_in_folds(
     work_dir: Path, best: Figures, whole: Row | None, temperature: Figures
 ) -> Figures:
-    """Store the plan's cross-validated score with the best weights if the main run trained them.
+    """Store the plan's cross-validated score with the best weights if they come from the main run.
 
     Returns:
         The metrics of the best weights, including any stored score and temperature.
@@ -173,7 +173,7 @@ def _row(record: RunRecord) -> Row:
 
 
 def _is_of_training(work_dir: Path, best: Figures) -> bool:
-    """Return whether the best weights come from the main training run, not a probe or a trial."""
+    """Return whether the best weights come from the main run, not from a probe or a trial."""
     weights = work_dir / BEST
     return bool(best["epoch"]) and not (weights.exists() and origin_of(weights) != FINETUNE_ID)
 
@@ -187,7 +187,7 @@ def _take_probe(work_dir: Path) -> Figures:
 
 
 def _score_and_loss(figures: Figures) -> str:
-    """Return the score and the loss as text; the loss decides between equal scores."""
+    """Return the score and the loss as text; the loss breaks ties between equal scores."""
     loss = figures.get("calibrated_loss", figures["loss"])
     score = score_text(figures[main_score(figures)], figures.get("clips", math.inf))
     return f"{score} with a loss of {loss:.4f}"

@@ -1,4 +1,4 @@
-"""leaderboard.csv, which has one row for each model tried, with its score and its cost.
+"""leaderboard.csv, in which each row gives the score and the cost of a model that was tried.
 
 The file is only a report: no decision depends on it. A new row replaces any row with the same id,
 so a trial repeated after an interruption is not counted twice.
@@ -127,7 +127,7 @@ def try_to_read(work_dir: Path) -> list[Row]:
 
 
 class OpenRow:
-    """The row of a model that is being tried; it is written again when the trial ends."""
+    """The row for a model that is being tried; the row is rewritten when the trial ends."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
@@ -185,7 +185,7 @@ def show_leaderboard(
     """
     counts = (row.config.get(key) for row in rows for key in ("clips", "validation_clips"))
     known = (count for count in counts if isinstance(count, int))
-    clips = min(known, default=math.inf)  # all scores of a table have the same number of digits
+    clips = min(known, default=math.inf)  # all scores in a table have the same number of digits
     shown = [
         (
             *(place, wrap(row.id, ID_WIDTH), _score_with_interval(row, clips), _scored_on(row)),
@@ -212,7 +212,7 @@ def interval_text(low: float | None, high: float | None, clips: float) -> str:
 
 
 def _scored_on(row: Row) -> list[str]:
-    """Return which clips a score was measured on, with details if validation clips are few."""
+    """Say which clips a score was measured on, with details if there are few validation clips."""
     scored_on = "folds" if row.scored_on == CROSS_VALIDATION else row.scored_on
     clips, behind = (row.config.get(f"validation_{name}") for name in ("clips", "score"))
     if behind is not None:
@@ -222,7 +222,7 @@ def _scored_on(row: Row) -> list[str]:
 
 
 def _is_scored_anew(now: Row, before: Row) -> bool:
-    """Return whether a row has a score and differs from the old row in more than the cost."""
+    """Return whether a row has a score and differs from the old row in more than its cost."""
     texts = [_text([replace(row, cost_sec=0.0)]) for row in (now, before)]
     return now.score is not None and texts[0] != texts[1]
 

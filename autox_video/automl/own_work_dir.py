@@ -19,7 +19,7 @@ def refuse_run_of_others(settings: Settings, *, fresh: bool) -> None:
     Raises:
         CheckpointError: the work dir contains a run on a different folder of clips with the same
             name.
-        ConfigError: the work dir contains the run that `from_plan` repeats.
+        ConfigError: the work dir contains the run that `from_plan` specifies.
     """
     work_dir = Path(settings.work_dir)
     if settings.from_plan != AUTO and _is_record_of(Path(settings.from_plan), work_dir):

@@ -73,13 +73,13 @@ class Prepared:
     inspected: Listing
     """All clips that are currently listed, with their inspection results."""
     data: TrainingData
-    """Description of the clips in the run record."""
+    """Description of the clips, as stored in the run record."""
     lists: Mapping[str, Any]
-    """Entries for the clip lists and the skipped clips in the run record."""
+    """Entries of the run record that describe the clip lists and the skipped clips."""
     stored: RunRecord | None = None
     """The stored record of the run being resumed; None for a new run."""
     probe_view_sec: float = 0.0
-    """Time per view that the saved probes take together, in seconds; 0 if there are none."""
+    """Total time that the saved probes take per view, in seconds; 0 if there are no probes."""
 
 
 def prepare(settings: Settings, *, resuming: bool) -> Prepared:
@@ -145,7 +145,7 @@ def _split_as_begun(
     split = split_as_begun(work_dir, stored, inspected)
     if sum(map(len, split.splits.values())) == sum(map(len, inspected.splits.values())):
         return split
-    # New clips can connect recordings and so change the groups of old clips: inspect without them.
+    # New clips can link recordings and thus change the groups of old clips, so they are left out.
     known = replace(split, notes=listing.notes)
     return inspect(known, workers=settings.workers, remote_cache=settings.remote_cache)
 
@@ -172,7 +172,7 @@ def _with_sides_of(weights: KnownClips | None, listing: Listing) -> Listing:
 
 
 def _clips_as_begun(work_dir: Path, stored: RunRecord, listing: Listing) -> dict[str, ClipTable]:
-    """Return the lists that a run began with, and warn about clips that can no longer be read."""
+    """Return the clip lists that a run began with; warn about clips that can no longer be read."""
     tables, root = lists_of_run(work_dir, stored.lists, listing), full_root(str(listing.data_root))
     warn_of(notes_on_reading(listing, stored.lists, tables))
     if stored.data.data_root != root:
@@ -202,10 +202,10 @@ def look_around(device: str, gpus: Any, *, deterministic: bool) -> Hardware:
 
 
 def read_data(settings: Settings) -> Listing:
-    """Read the lists, and generate the demo data set if the config uses it.
+    """Read the clip lists, generating the demo data set first if the config uses it.
 
     Raises:
-        ListingError: the lists are not usable; the error lists every problem found.
+        ListingError: the lists are unusable; the error lists every problem found.
     """
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
@@ -243,7 +243,7 @@ def check_writable(key: str, folder: Path) -> None:
 
 
 def inspect(listing: Listing, *, workers: int | str, remote_cache: str) -> Listing:
-    """Inspect every listed clip and show progress; the keyword arguments are config keys."""
+    """Inspect every listed clip and show progress; the keyword arguments match config keys."""
     count = usable_cores() if workers == AUTO else max(workers, 1)
     with progress("Inspecting clips", sum(map(len, listing.splits.values()))) as show:
         return inspect_listing(

@@ -1,4 +1,4 @@
-"""Repeat the choices of an earlier run, given by the key `from_plan`, in a new run."""
+"""Repeat the choices of an earlier run, specified by the key `from_plan`, in a new run."""
 
 import math
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ def data_keys(settings: Settings) -> dict[str, Any]:
 
 
 def keys_of_plan(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config keys that repeat the run given by `from_plan`; `values` takes precedence.
+    """Return the config keys that repeat the `from_plan` run; keys in `values` take precedence.
 
     If `values` has no `data_root`, the new run also uses the clips of the earlier run.
 
@@ -87,7 +87,7 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
     left_out = {*_AS_KEYS, *_OF_DATA, *_OF_MACHINE, *_FOLLOWING, "time_budget_sec"}
     left_out -= {name for name in ("warmup_epochs", "patience") if plan.is_given(name)}
     left_out |= set() if basis.weights else {"freeze", "lora"}
-    if basis.settings.backbone != plan.backbone:  # it may have no layers for adapters
+    if basis.settings.backbone != plan.backbone:  # the new one may have no layers for adapters
         left_out.add("lora")
     if any(basis.asked(key) is not None for key in END_KEYS):
         left_out.add("finish_loss")
@@ -103,7 +103,7 @@ def with_plan(basis: Basis) -> tuple[Basis, list[str]]:
 
 
 def _what_does_not_fit(plan: Plan, basis: Basis) -> tuple[list[str], set[str]]:
-    """Return notes on choices that cannot be repeated, and the fields that the rules choose."""
+    """Return notes on unrepeatable choices, and the fields that the rules choose instead."""
     notes, unfit = [], set()
     stats, hardware = basis.stats, basis.hardware
     count, batch = hardware.processes, plan.batch_size

@@ -1,4 +1,4 @@
-"""Store the clips of a new run, and compare them with the listed clips on resuming."""
+"""Store the clips of a new run, and compare them with the listed clips when the run is resumed."""
 
 import hashlib
 import tempfile
@@ -60,8 +60,8 @@ def begin_run(
         remote_cache: value of the config key `remote_cache`.
 
     Returns:
-        The description of the clips, and the entries for the clip lists and the skipped clips, for
-        the run record.
+        The description of the clips, and the run record's entries for the clip lists and the
+        skipped clips.
     """
     write_known(work_dir, known_clips(listing.splits, listing.classes, listing.data_root))
     lists = {}
@@ -145,10 +145,10 @@ def _write_again(path: Path, clips: ClipTable, digest: str) -> ClipTable:
 
 
 def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listing:
-    """Return the inspected listing, split in the same way as when the run began.
+    """Return the inspected listing, split as it was when the run began.
 
-    If the work dir stores the split, an unfinished run can be resumed after clips were added, but
-    the added clips are not used. Clips that were unreadable when the run began are ignored.
+    If the work dir stores the split, an unfinished run can be resumed after clips have been added,
+    but the added clips are not used. Clips that were unreadable when the run began are ignored.
 
     Raises:
         CheckpointError: clips or classes have changed in a way that prevents resuming, or the run
@@ -211,7 +211,7 @@ def _renumbered(clips: ClipTable, classes: Sequence[str], before: Sequence[str])
 
 
 def _clips_of_run(work_dir: Path, record: RunRecord, listing: Listing) -> KnownClips:
-    """Return the clips that a run began with, with digests if clips.json contains them."""
+    """Return the clips that a run began with, including any digests stored in clips.json."""
     how, root = listing.split_request, listing.data_root
     known = read_known(work_dir, root)
     if known is not None and known.classes:

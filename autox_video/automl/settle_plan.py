@@ -66,7 +66,7 @@ class Planned:
     test_clips: int
     """Number of clips in the final test; 0 for no test."""
     most_epochs: int
-    """Number of epochs that the rules choose without a time budget."""
+    """Number of epochs that the rules would choose without a time budget."""
 
 
 def plan_run(settings: Settings, work_dir: Path, clock: BudgetClock, *, resuming: bool) -> Planned:
@@ -134,7 +134,7 @@ class _Planner:
         return Planned(plan, self.prepared, prediction, self.test_clips, most)
 
     def _begun(self, plan: Plan) -> tuple[Plan, Prediction | None]:
-        """Return the plan of a new run, with a cache if it helps and epochs that fit the budget."""
+        """Return a new run's plan, with epochs that fit the budget and a cache if one helps."""
         from autox_video.training.measure import measure_cached
 
         limited, sizes = self.budget_sec is not None, {}
@@ -179,7 +179,7 @@ class _Planner:
         return plan, prediction
 
     def _known_prediction(self, plan: Plan) -> Prediction:
-        """Return the stored prediction, or a new prediction if a time for the test is missing."""
+        """Return the stored prediction, or a new prediction if the test's time is missing."""
         known = self.stored and self.stored.prediction
         if known is not None and (known.testing_sec or not self.test_clips):
             return known
@@ -272,7 +272,7 @@ class _Planner:
         from autox_video.training.memory import read_accumulation, write_accumulation
 
         if plan.strategy == "fsdp" and plan.processes > 1:
-            return plan  # one process cannot try this; a step that does not fit is divided later
+            return plan  # one process cannot test this; a step that does not fit is divided later
         clips, machine = math.ceil(plan.batch_size / plan.processes), self.basis.hardware
         conditions = (
             *(machine.device_name, machine.gpu_memory_gib, machine.local_processes),
@@ -289,7 +289,7 @@ class _Planner:
         return plan.settle(MEASUREMENT, why, accumulation=parts)
 
     def _with_cache(self, plan: Plan, measured: Measured | None) -> Plan:
-        """Return the plan with a frame cache if the user asks for one or it saves enough time."""
+        """Return the plan, with a frame cache if the user wants one or it saves enough time."""
         asked = self.basis.settings.cache
         folder = _cache_folder(asked)
         disk = folder or self.work_dir
@@ -305,7 +305,7 @@ class _Planner:
 
 
 def _cache_folder(asked: str) -> Path | None:
-    """Return the folder of the frame cache, or None if caching is off or not possible."""
+    """Return the folder of the frame cache, or None if caching is off or impossible."""
     if asked == OFF:
         return None
     if asked != AUTO:

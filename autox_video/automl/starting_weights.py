@@ -1,4 +1,4 @@
-"""Find the pretrained weights that a run starts from, or fetch them."""
+"""Find or fetch the pretrained weights that a run starts from."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -71,7 +71,7 @@ def _find_known(backbone: str | None, terms: Terms) -> Pretrained | None:
     found = find_all(folders, backbone, noncommercial=terms.noncommercial)
     placed = (weights for weights in found if Path(weights.path).parent in folders)
     weights = next(placed, None) or fetch_wanted(folders, backbone, terms)
-    if weights is None and backbone is not None:  # others in the caches belong to other projects
+    if weights is None and backbone is not None:  # the caches also hold other projects' weights
         weights = find_pretrained(folders, backbone, noncommercial=terms.noncommercial)
     if weights is None and (backbone is None or BACKBONES[backbone].learns):
         _say_from_scratch(folders, backbone)
@@ -108,7 +108,7 @@ def refuse_moving_weights(load_from: str, work_dir: Path) -> None:
 
 
 def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
-    """Return the clips of the run that trained the given weights; None for unknown clips.
+    """Return the clips of the run that trained the given weights; None if the clips are unknown.
 
     The run's validation clips count as training clips if the weights were refit on them.
     """
@@ -130,7 +130,7 @@ def clips_of_weights(load_from: str, data_root: str) -> KnownClips | None:
 
 
 def say_seen(changes: Changes, *, probes: bool) -> list[str]:
-    """Return notes on how many of the clips the weights were trained on; [] for no clips.
+    """Return notes on how many of the clips the weights were trained on; [] if none.
 
     Args:
         changes: changes to the clips since the run that trained the weights.
@@ -164,7 +164,7 @@ def head_rows(changes: Changes) -> tuple[int, ...]:
 def weights_to_resume(
     before: Pretrained | None, load_from: str, backbone: str, terms: Terms
 ) -> Pretrained | None:
-    """Return the weights that a run started from, unless the user now gives other weights."""
+    """Return the weights that a run started from, or new weights if the user now chooses others."""
     if load_from == AUTO:
         return before
     if before is not None and load_from != NONE:

@@ -1,4 +1,4 @@
-"""Calibrate predictions with the temperature of an evaluation, and report the effect."""
+"""Calibrate predictions with the temperature from an evaluation, and report the effect."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ class Calibration:
     ece_after: float
     """Expected calibration error (ECE) with the temperature, on the clips used for fitting."""
     on: str = VALIDATION
-    """How the clips used for fitting were scored: by `validation`, or by `cross-validation` over
-    training and validation clips."""
+    """How the clips used for fitting were scored: `validation`, or `cross-validation` over training
+    and validation clips."""
 
     def applied(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """Return the predictions with calibrated probabilities; the outputs must be logits."""

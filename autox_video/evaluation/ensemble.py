@@ -1,4 +1,4 @@
-"""Load the models of a weight file, and average their predictions."""
+"""Load the models in a weight file, and average their predictions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -35,11 +35,11 @@ class Loaded:
     share: float
     """Share of the model in the mean of all outputs."""
     temperature: float
-    """Temperature by which the outputs of the model are divided before averaging."""
+    """Temperature by which the model's outputs are divided before averaging."""
 
 
 def load_models(checkpoint: Path, record: RunRecord, device: str) -> list[Loaded]:
-    """Return the models of a weight file, starting with the main model.
+    """Return the models in a weight file, starting with the main model.
 
     Args:
         checkpoint: the weight file.
@@ -75,8 +75,8 @@ def predict_all(
     Args:
         models: the models, as returned by `load_models`.
         clips: the clips to predict.
-        data_root: the folder from which relative paths start.
-        loading: returns how the clips are loaded for a model.
+        data_root: base folder for relative paths.
+        loading: function that returns how the clips are loaded for a model.
         on_done: called with the number of clips done so far; a clip counts once for each model.
 
     Raises:
@@ -110,7 +110,7 @@ _NUMBERS = ("temperature", "share")
 
 
 def _mean(predictions: Sequence[Prediction], mixture: Mixture) -> Prediction:
-    """Return the mean of the predictions of all models for a clip."""
+    """Return the mean of all models' predictions for a clip."""
     missing = next((one for one in predictions if one.outputs is None), None)
     if missing is not None:
         return missing

@@ -13,7 +13,7 @@ from autox_video.tasks.task import Label, Task
 
 COLUMNS = ("path", "start", "end", "label", "predicted", "score")
 FEWEST_CONFUSED = 2
-"""A confusion with fewer clips is not shown, unless there are hardly any mistakes."""
+"""Confusions with fewer clips than this are hidden unless there are hardly any mistakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,17 @@ class Outcome:
     true: frozenset[int]
     predicted: frozenset[int]
     confidence: float
-    """The confidence of the model in its worst mistake, 0 to 1; 0 if there is no mistake."""
+    """The model's confidence in its worst mistake, from 0 to 1; 0 if there is no mistake."""
 
     @property
     def is_right(self) -> bool:
-        """Whether the predicted classes are exactly the classes of the clip."""
+        """Whether the predicted classes exactly match the true classes."""
         return self.true == self.predicted
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCounts:
-    """Number of clips in a class, of clips predicted as this class, and of correct predictions."""
+    """Counts of clips in a class, of clips predicted as that class, and of correct predictions."""
 
     label: int
     clips: int
@@ -69,7 +69,7 @@ def _indices(label: Label) -> frozenset[int]:
 
 
 def class_counts(found: Sequence[Outcome]) -> list[ClassCounts]:
-    """Return the counts for each class that has clips, sorted by recall, the lowest first."""
+    """Return the counts for each class that has clips, sorted by recall, lowest first."""
     clips = Counter(label for outcome in found for label in outcome.true)
     predicted = Counter(label for outcome in found for label in outcome.predicted)
     right = Counter(label for outcome in found for label in outcome.true & outcome.predicted)
@@ -78,7 +78,7 @@ def class_counts(found: Sequence[Outcome]) -> list[ClassCounts]:
 
 
 def confusions(found: Sequence[Outcome]) -> list[tuple[int, int, int]]:
-    """Return (true class, predicted class, clips) for each confused pair, the most frequent first.
+    """Return (true class, predicted class, clips) for each confused pair, most frequent first.
 
     Only clips with a single true and a single predicted class are counted.
     """
@@ -94,7 +94,7 @@ def confusions(found: Sequence[Outcome]) -> list[tuple[int, int, int]]:
 
 
 def write_mistakes(path: Path, found: Sequence[Outcome], classes: Sequence[str]) -> int:
-    """Write the misclassified clips, the most confident mistakes first; return their number.
+    """Write the misclassified clips, most confident mistakes first; return the number of clips.
 
     Raises:
         ResourceError: the file cannot be written.

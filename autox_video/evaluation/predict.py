@@ -38,7 +38,7 @@ class Loading:
     """How clips are loaded; the scores do not depend on these options."""
 
     batch_size: int
-    """Number of videos per batch; each video has all of its views in the batch."""
+    """Number of videos per batch; all views of a video are in the same batch."""
     workers: int
     """Number of decoding processes."""
     device: str
@@ -63,7 +63,7 @@ def record_of(checkpoint: Path) -> RunRecord:
 
 
 def checked_record(stored: Mapping[str, Any], source: Path) -> RunRecord:
-    """Return the run record from values stored in the file `source`; raises CheckpointError."""
+    """Return the run record from values stored in the file `source`; may raise CheckpointError."""
     record = RunRecord.from_json(stored, source.parent, source)
     if record.data.task not in TASKS:
         raise CheckpointError(f"{source}: the run record has an unknown task ({record.data.task}).")
@@ -71,14 +71,14 @@ def checked_record(stored: Mapping[str, Any], source: Path) -> RunRecord:
 
 
 def read_config(checkpoint: Path) -> Config:
-    """Return the config for testing a checkpoint; this raises the same errors as `record_of`."""
+    """Return the config for testing a checkpoint; raise the same errors as `record_of`."""
     return model_config(for_testing(record_of(checkpoint)))
 
 
 def for_testing(
     record: RunRecord, *, decoder: str | None = None, remote_cache: str | None = None
 ) -> RunRecord:
-    """Return a copy of a run record with the options changed for testing.
+    """Return a copy of a run record with options changed for testing.
 
     The model is not compiled, since compiling takes longer than most tests.
     """
@@ -114,7 +114,7 @@ def load_model(
 
     Args:
         config: config of the model.
-        checkpoint: file of the model.
+        checkpoint: path to the model file.
         device: device to move the model to.
         state: weights of the model; None to read them from the file.
 
@@ -141,13 +141,13 @@ def predict(
 
     If the views of a clip do not cover the whole clip, more views are added (`sampling.rounds_of`).
     Several processes share the batches, whose content does not depend on the number of processes,
-    and each process returns the predictions of all clips.
+    and each process returns the predictions for all clips.
 
     Args:
         model: the model, as returned by `load_model`.
         config: the config of the model; `test_pipeline` defines how clips are sampled.
         clips: the clips to predict.
-        data_root: the folder from which relative paths start.
+        data_root: base folder for relative paths.
         loading: how the clips are loaded.
         on_done: called after each batch with the number of clips done so far.
 
@@ -188,7 +188,7 @@ def predict(
 def single_view_outputs(
     model: nn.Module, config: Config, clips: ClipTable, *, data_root: str, loading: Loading
 ) -> dict[int, np.ndarray]:
-    """Return the outputs (K,) of the readable clips, by position, for the centre view of each clip.
+    """Return the outputs (K,) for the centre view of each readable clip, keyed by position.
 
     All processes must call this; for the arguments, see `predict`.
     """
@@ -212,9 +212,9 @@ class _Job:
     def scored(
         self, clips: ClipTable, rounds: Sequence[int], on_done: Callable[[int], None] | None
     ) -> tuple[dict[int, np.ndarray], dict[int, str], dict[int, float]]:
-        """Score one round of each clip, shared among all processes.
+        """Score one round of each clip, sharing the work among all processes.
 
-        Returns the outputs, errors and lengths in seconds of the clips, by position.
+        Returns the clips' outputs, errors and lengths in seconds, each keyed by position.
         """
         batches = self._batches(clips, rounds)
         scores: dict[int, np.ndarray] = {}
@@ -266,7 +266,7 @@ class Scorer:
         self.views_that_fit = math.inf
 
     def __call__(self, batch: dict[str, Any]) -> dict[int, np.ndarray]:
-        """Return the output (K,) for each clip, by position."""
+        """Return the output (K,) for each clip, keyed by position."""
         if not len(batch["inputs"]):
             return {}
         return dict(zip(batch["positions"], self._outputs(batch["inputs"]), strict=True))

@@ -45,14 +45,15 @@ class Prediction:
 
     @property
     def is_partly_seen(self) -> bool:
-        """Whether the model saw only a part of the clip because it is long."""
+        """Whether the model saw only a part of the clip because the clip is long."""
         return self.scores is not None and self.seen < LEAST_SEEN_SHARE
 
     def record(self, task: Task, classes: Sequence[str]) -> dict[str, Any]:
         """Return the clip's entry in results.json.
 
-        A segment of a video has `start` and `end` in seconds; an `end` of null is the end of the
-        video. If the model saw less than four fifths of the clip, `seen` is the share that it saw.
+        A segment of a video has `start` and `end` in seconds; an `end` of null stands for the end
+        of the video. If the model saw less than four fifths of the clip, `seen` is the share that
+        it saw.
         """
         predicted: dict[str, Any] = dict.fromkeys(("predicted", "class", "score", "scores"))
         if self.scores is not None:
@@ -166,7 +167,7 @@ def _clip(record: Mapping[str, Any]) -> tuple:
 
 
 def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
-    """Copy results that are about to be replaced to a new name, unless they are of the same test.
+    """Copy results that are about to be replaced to a new name, unless they are from the same test.
 
     The list of mistakes is renamed to match. If the results need not be kept, the list is removed.
 

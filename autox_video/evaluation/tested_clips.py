@@ -70,7 +70,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _is_of_run(root: str, model: Model, split: Path) -> bool:
-    """Return whether data_root contains the clips of the split, even if the folder was moved."""
+    """Return whether data_root contains the split's clips, even if the folder has been moved."""
     if _is_same(root, model.data_root):
         return True
     if is_remote(root):

@@ -27,7 +27,7 @@ Findings = Iterator[tuple[str, Sequence[str]]]
 
 
 def check(settings: Settings) -> dict[str, Any]:
-    """Inspect every listed clip; show, return, and write the report, WORK_DIR/check/check.json.
+    """Inspect every listed clip; show and return the report, and write WORK_DIR/check/check.json.
 
     Clip lists without the bad clips (see `health.good_clips`) are written to the same folder.
 
@@ -116,7 +116,7 @@ def _class_line(content: Mapping[str, Any]) -> str:
 
 
 def _notes_on_long_clips(health: Health, video_length: float | None) -> list[str]:
-    """Return notes on clips that are too long for validation or testing to cover them whole."""
+    """Return notes on clips that are too long for validation or testing to cover completely."""
     learnt_from = (fact for name in ("train", "val") for fact in _facts(health, name))
     seconds = [fact.seconds for fact in learnt_from if fact.error is None]
     if not seconds:
@@ -201,7 +201,7 @@ def _in_words(groups: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for group in groups:
         clips = [f"{video} ({name})" for name, part in group["clips"].items() for video in part]
-        # For a leak, show one clip of each split.
+        # For a leak, show one clip from each split.
         starts = accumulate(map(len, group["clips"].values()), initial=0)
         shown = list(starts)[:-1] if group["leak"] else [0, 1]
         more = len(clips) - len(shown)

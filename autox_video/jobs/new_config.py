@@ -81,7 +81,7 @@ def _find_lists(data_root: str) -> dict[str, str]:
 
 
 def _read(settings: Settings, lists: Mapping[str, str]) -> tuple[Listing, Mapping[str, str]]:
-    """Read the folder without the lists, or with the lists if it has no class folders."""
+    """Read the folder without the lists, or with the lists if there are no class folders."""
     try:
         return read_listing(settings), {}
     except ListingError:

@@ -55,12 +55,12 @@ class PreparedTest:
 
     weights: Path
     record: RunRecord
-    """Run record from the weights file, with the decoder and remote cache from the settings."""
+    """Run record from the weight file, with the decoder and remote cache from the settings."""
     clips: ClipTable
     data_root: str
     device: str
     workers: int | None
-    """Number of decoding processes per testing process; None to choose the number."""
+    """Number of decoding processes per testing process; None to choose it automatically."""
     results_file: Path
 
 
@@ -71,7 +71,7 @@ def transform(
 
     Args:
         settings: the settings for the clips, the work dir and the output.
-        checkpoint: file of the weights; None for the best weights in the work dir.
+        checkpoint: path to the weights; None for the best weights in the work dir.
         whole_folder: whether to predict every video in data_root instead of the listed clips.
 
     Raises:
@@ -81,7 +81,7 @@ def transform(
     with ExitStack() as held:
         held.enter_context(showing(settings.verbose))
         if me.is_main and work_dir.is_dir():
-            with suppress(ResourceError):  # the folder of the weights may be read-only
+            with suppress(ResourceError):  # the weights' folder may be read-only
                 held.enter_context(log_file(work_dir / LOG))
         return run_test(
             processes.run_on_rank_zero(
@@ -190,7 +190,7 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
 
 
 def _own_figures(meta: Mapping[str, Any]) -> Any:
-    """Return the validation metrics of the weights that are tested.
+    """Return the validation metrics of the tested weights.
 
     The result is None for a refit on train + validation, because the stored metrics belong to
     weights trained without the validation clips.

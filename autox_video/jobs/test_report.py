@@ -108,7 +108,7 @@ def _warn_of_unreadable(predictions: Sequence[Prediction]) -> None:
 
 
 def _warn_of_parts(predictions: Sequence[Prediction]) -> None:
-    """Warn about long clips that the model saw only partly."""
+    """Warn about long clips that the model saw only in part."""
     partly = sorted((p for p in predictions if p.is_partly_seen), key=lambda p: p.seen)
     if partly:
         complain(

@@ -43,7 +43,7 @@ from autox_video.run.work_dir import (
 )
 
 OVER_SHARE, OVER_SEC = 0.05, 30.0
-"""Tolerance for exceeding a time budget: a share of the budget or a time, whichever is more."""
+"""Tolerance for exceeding a time budget: a share of it or a fixed time, whichever is more."""
 
 
 def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
@@ -57,7 +57,7 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
-        Stopped: a signal stopped the run, and the state of the run was saved.
+        Stopped: a signal stopped the run, and its state was saved.
     """
     me = processes.join()
     work_dir = Path(settings.work_dir).absolute()
@@ -88,7 +88,8 @@ def fit(settings: Settings, *, fresh: bool = False) -> dict[str, Any] | None:
             return begin(planned, work_dir)
 
         job = processes.run_on_rank_zero(prepare)
-        # Importing torch and mmaction2 takes seconds, so all that can fail early comes first.
+        # Importing torch and mmaction2 takes seconds, so everything that can fail early comes
+        # first.
         from autox_video.automl.run_plan import run
 
         if use_device(me, job.record.plan.device) == "cpu":
@@ -175,7 +176,7 @@ def _mend_record(work_dir: Path) -> None:
 
 
 def _warn_of_long_clips(planned: Planned) -> None:
-    """Warn about clips that are too long for validation or testing to cover them whole."""
+    """Warn about clips that are too long for validation or testing to cover completely."""
     plan, splits = planned.plan, planned.prepared.inspected.splits
     span_sec, probes = plan.clip_len * plan.frame_interval_sec, plan.mode == "probe"
     warn_of(notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips, probes=probes))
@@ -186,7 +187,7 @@ def _holds_run(work_dir: Path) -> bool:
 
 
 def _is_in_time(clock: BudgetClock, testing_sec: float) -> bool:
-    """Return whether the test fits into the time budget; warn if the test does not fit."""
+    """Return whether the test fits into the time budget; warn if it does not."""
     over_sec = max(OVER_SHARE * clock.budget_sec, OVER_SEC) / 2
     if testing_sec <= clock.left_sec + over_sec:
         return True
@@ -195,7 +196,7 @@ def _is_in_time(clock: BudgetClock, testing_sec: float) -> bool:
 
 
 def _say_result(best: dict[str, Any] | None, work_dir: Path) -> None:
-    """Print the score and the file of the best weights."""
+    """Print the score and the path to the best weights."""
     if best is None:
         say("Training is done, without an evaluation.")
         say(f"Weights: {short_path(work_dir / LATEST)}")

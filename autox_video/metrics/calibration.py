@@ -1,7 +1,7 @@
 """Calibrate probabilities with one temperature, fitted on clips not used for training.
 
 Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2)
-is the softmax of logits / T, which does not change the order of the classes. With few clips, the
+takes the softmax of logits / T, which does not change the order of the classes. With few clips, the
 maximum-likelihood T is mostly due to chance, and can make the probabilities worse. T is therefore
 the value closest to 1 that the clips do not reject (95% likelihood-ratio test). With few clips, T
 is usually 1; with many clips, T is close to the maximum-likelihood value. T is used only if neither
@@ -165,7 +165,7 @@ def _crossing(value: Callable[[float], float], until: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A temperature and the calibration errors (ECE) on the clips that it was fitted on."""
+    """A temperature, and the calibration errors (ECE) on the clips used to fit it."""
 
     temperature: float
     """The fitted temperature; 1 if no other temperature is clearly better."""
@@ -221,21 +221,21 @@ def _held_out(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> li
 
 
 def _mean_error(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of the R ECEs, each computed with separate bins on one set of predictions."""
+    """Return the mean of the R ECEs, each computed separately on one set of predictions."""
     errors = [expected_calibration_error(with_temperature(each, 1.0), labels) for each in logits]
     return float(np.mean(errors))
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Out-of-fold predictions: each prediction is from a model that was not trained on the clip."""
+    """Out-of-fold predictions, each by a model that was not trained on the clip it predicts."""
 
     logits: np.ndarray
     """Finite logits (R, N, K)."""
     labels: np.ndarray
     """True classes (N,)."""
     learnt: np.ndarray
-    """Whether there were training clips of the same class for each clip, (N,)."""
+    """Whether each clip's class occurred in the training clips of the model predicting it, (N,)."""
 
     def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
         """Return predictions with logits (M, K) and labels (M,), followed by these predictions."""
@@ -284,7 +284,7 @@ def calibration_figures(
     balanced: bool = False,
     in_folds: OutOfFold | None = None,
 ) -> dict[str, float]:
-    """Return the temperature, the ECE without and with it, and the calibrated loss.
+    """Return the temperature, the ECE with and without the temperature, and the calibrated loss.
 
     The calibrated loss is the loss of the validation clips at their most likely temperature. This
     loss is used to rank weights, regardless of which temperature is chosen.
@@ -293,8 +293,8 @@ def calibration_figures(
         logits: (N, K) logits of the validation clips.
         labels: (N,) true classes of the validation clips.
         balanced: whether all classes count equally in the temperature and the loss.
-        in_folds: out-of-fold predictions of other clips, from which the temperature is also fitted;
-            `calibration_clips` is the total number of clips.
+        in_folds: out-of-fold predictions for other clips, on which the temperature is also fitted;
+            `calibration_clips` is then the total number of clips.
 
     Returns:
         {} if the logits are not finite.

@@ -1,4 +1,4 @@
-"""The headline score of a model, shown in the console, in the leaderboard and in the API."""
+"""A model's headline score, which is shown in the console, the leaderboard and the API."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from autox_video.metrics.selection_score import main_score, main_score_interval,
 IN_FOLDS = "cross_validation"
 """Key of the cross-validated main score in an evaluation; see `cross_validated`."""
 MODELS = "models"
-"""Key of the number of models in the evaluation of an ensemble."""
+"""Key for the number of models in an ensemble's evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Headline:
     """The main score, 0 to 1."""
     low: float | None
     high: float | None
-    """Ends of the 95% interval of the score; None if unknown."""
+    """Bounds of the score's 95% interval; None if unknown."""
     scored_on: str
     """How the score was measured: `cross-validation` or `validation`."""
     clips: int
@@ -38,7 +38,7 @@ class Headline:
 
 
 def headline(figures: Mapping[str, Any]) -> Headline:
-    """Return the cross-validated score with few validation clips, else the validation score.
+    """Return the cross-validated score if validation clips are few, else the validation score.
 
     Args:
         figures: the metrics of an evaluation, including a main score.
@@ -63,11 +63,11 @@ def cross_validated(
 
 
 def row_fields(figures: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a leaderboard row that hold the scores of a model.
+    """Return the fields of a leaderboard row that hold a model's scores.
 
     Args:
         figures: the metrics from an evaluation of the model.
-        about: further entries for the column `config` of the row.
+        about: further entries for the row's `config` column.
     """
     first, validated = headline(figures), validation_score(figures)
     behind = {"validation_clips": validated.clips}

@@ -24,7 +24,7 @@ CROSS_VALIDATION, VALIDATION = "cross-validation", "validation"
 """The way a score is measured: on all clips by cross-validation, or on the validation clips."""
 
 Interval = tuple[float, float]
-"""Lower and upper end of an interval."""
+"""Lower and upper bounds of an interval."""
 
 
 # scipy's function accepts only integer counts; here counts can be means over several runs.
@@ -32,7 +32,8 @@ def wilson_interval(right: float, clips: float, *, z: float = LEVEL_DEVIATIONS) 
     """Return the 95% interval of an accuracy (Wilson's score interval, JASA 22, 1927).
 
     Args:
-        right: number of correct clips; it may be fractional, such as a mean over several runs.
+        right: number of correctly classified clips; may be fractional, such as a mean over several
+            runs.
         clips: number of clips, 1 or more; for weighted clips, the effective sample size.
         z: half-width of the interval in standard deviations; the default gives a 95% interval.
     """
@@ -68,10 +69,10 @@ def bootstrap_interval(
     is returned.
 
     Args:
-        figure: function from the number of times each clip is drawn, (B, N), to the metric of each
-            draw, (B,), 0 to 1.
+        figure: function that takes the number of times each clip is drawn, (B, N), and returns the
+            metric of each draw, (B,), from 0 to 1.
         clips: number of clips, 1 or more.
-        classes: number of classes; the more classes, the fewer draws.
+        classes: number of classes; the more classes there are, the fewer draws are made.
         seed: seed for the draws.
     """
     rng = np.random.default_rng(seed)

@@ -23,13 +23,13 @@ class Metric:
     tasks: tuple[str, ...]
     """Names of the tasks that the metric applies to."""
     compute: Compute | None = None
-    """Function of scores (N, K) and labels, (N,) or (N, K) of 0 and 1, that returns the metric."""
+    """Function that returns the metric for scores (N, K) and labels, (N,) or (N, K) of 0 and 1."""
     resample: Callable[[np.ndarray, np.ndarray], Resampled] | None = None
     """Faster alternative for the bootstrap: function of scores and labels that returns another
     function, which takes the number of times each clip is drawn, (B, N), and returns the metric of
-    each draw, (B,). Give at least one of `compute` and `resample`."""
+    each draw, (B,). At least one of `compute` and `resample` is required."""
     is_share: bool = False
-    """Whether the metric is the share of correct clips."""
+    """Whether the metric is the share of correctly classified clips."""
 
     def value(self, scores: np.ndarray, labels: np.ndarray) -> float:
         """Return the metric over all clips."""

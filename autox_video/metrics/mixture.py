@@ -1,4 +1,4 @@
-"""Average the outputs of the models of an ensemble.
+"""Average the outputs of an ensemble's models.
 
 Shape letters: M models, K classes.
 """
@@ -15,9 +15,9 @@ class Mixture:
     """How the outputs of several models are averaged."""
 
     temperatures: np.ndarray
-    """Temperature (M,) by which the outputs of each model are divided first."""
+    """Temperature (M,) of each model, by which its outputs are divided before averaging."""
     shares: np.ndarray
-    """Share (M,) of each model in the mean; the sum is 1."""
+    """Share (M,) of each model in the mean; the shares sum to 1."""
     task: Task
 
     def outputs(self, outputs: np.ndarray) -> np.ndarray:
@@ -33,5 +33,5 @@ def softened_outputs(outputs: np.ndarray, temperatures: np.ndarray, task: Task) 
     scaled /= temperatures.reshape(-1, *[1] * (outputs.ndim - 1))
     if not task.calibrates:
         return scaled
-    # The logs of probabilities must be normalised again.
+    # Log-probabilities must be renormalised.
     return scaled - np.logaddexp.reduce(scaled, axis=-1, keepdims=True)

@@ -21,8 +21,8 @@ def peak_epoch(evaluations: Sequence[tuple[int, float]], clips: float) -> int | 
     peak.
 
     Args:
-        evaluations: pairs of an epoch and its selection score, in order of epochs.
-        clips: number of clips that are evaluated.
+        evaluations: (epoch, selection score) pairs, ordered by epoch.
+        clips: number of evaluated clips.
     """
     if len(evaluations) < FEWEST:
         return None

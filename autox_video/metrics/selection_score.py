@@ -1,4 +1,4 @@
-"""The selection score, for choosing weights, and an unbiased score of the chosen weights.
+"""The selection score used to choose weights, and an unbiased score for the chosen weights.
 
 Shape letters: E evaluations, N clips.
 """
@@ -22,7 +22,7 @@ PARTS, REPEATS = 5, 20
 
 def _main(evaluation: Mapping[str, Any] | None) -> tuple[str, Task] | None:
     """Return the key of an evaluation's main score, and its task."""
-    # Tasks of users come first, since they may use built-in metrics besides their own.
+    # User-defined tasks come first, since they may use built-in metrics besides their own.
     for task in map(TASKS.__getitem__, reversed([*TASKS])):
         for key in reversed(task.main_scores):
             if key in (evaluation or {}):
@@ -58,7 +58,7 @@ def main_score_interval(evaluation: Mapping[str, Any]) -> Interval | tuple[None,
 
 
 def selection_score(evaluation: Mapping[str, Any] | None) -> float:
-    """Return the main score minus the weighted loss; -inf if one of these is missing or not finite.
+    """Return the main score minus the weighted loss; -inf if either is missing or not finite.
 
     With few validation clips, the highest accuracy is mostly luck, whereas the calibrated loss also
     depends on the margin of each prediction. Like the sampling error of an accuracy, the weight of
@@ -83,12 +83,12 @@ def _loss_share(clips: float) -> float:
 def score_of_choice(
     right: np.ndarray, losses: np.ndarray, weights: np.ndarray, groups: np.ndarray
 ) -> float | None:
-    """Return the score, 0 to 1, of choosing the best evaluation, measured by cross-validation.
+    """Return the cross-validated score, from 0 to 1, of choosing the best evaluation.
 
-    The best score of many evaluations on few clips is optimistic. Therefore, each fold is scored
-    with the evaluation that is best on the other folds (Tsamardinos et al., "Bootstrapping the
-    out-of-sample predictions for efficient and accurate cross-validation", Machine Learning 107
-    (2018), section 3). Clips of the same recording tend to be right or wrong together, so they
+    The best of many scores on few clips is optimistic. Therefore, each fold is scored with the
+    evaluation that is best on the other folds (Tsamardinos et al., "Bootstrapping the out-of-sample
+    predictions for efficient and accurate cross-validation", Machine Learning 107 (2018), section
+    3). Clips of the same recording tend to be classified correctly or incorrectly together, so they
     share a fold.
 
     Args:

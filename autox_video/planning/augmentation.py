@@ -56,12 +56,12 @@ def early_side(draft: Draft) -> Choice:
 
 
 def smaller_side(resolution: int) -> int:
-    """Return the side length of the smaller clips, in px, or `resolution` if already small."""
+    """Return the side length of the smaller clips in px; `resolution` if that is already small."""
     return min(resolution, GRAIN_PX * max(2, round(EARLY_SIDE * resolution / GRAIN_PX)))
 
 
 def flip(draft: Draft) -> Choice:
-    """Choose whether to flip clips at random: yes, unless a flip could change the class."""
+    """Choose to flip clips at random, unless a flip could change the class."""
     if not draft.stats.named:
         return by_rule(True, "there are no class names to check for directions")
     telling = [name for name in draft.stats.class_names if tells_direction(name)]

@@ -27,13 +27,13 @@ def choose_cache(
     free_gib: float,
     measured: Measured | None,
 ) -> Plan:
-    """Return the plan with a cache as set by the key `cache` or suggested by the measured times.
+    """Return the plan, with a cache if the key `cache` or the measured times call for one.
 
     Args:
         plan: the plan without a cache.
         stats: statistics of the readable clips.
         asked: the value of the key `cache`.
-        folder: the folder for the cache; None if caching is not possible.
+        folder: the folder for the cache; None if caching is impossible.
         free_gib: free disk space for the cache, in GiB.
         measured: times measured on this machine; None if nothing was measured.
     """
@@ -66,7 +66,7 @@ def _with_cache(plan: Plan, folder: str | None, gib: float, source: Source, why:
 
 
 def clip_bytes(plan: Plan, stats: DatasetStats) -> float:
-    """Return the size, in bytes, of all frames that training can read from a median clip."""
+    """Return the size, in bytes, of all frames that training can read from a median-size clip."""
     clip = stats.seconds_median, plan.clip_len, plan.frame_interval_sec
     count = count_train_times(*clip, jitter=plan.jitter)
     count = min(count, math.ceil(stats.seconds_median * stats.fps_median))

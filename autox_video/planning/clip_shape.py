@@ -54,7 +54,7 @@ def frame_interval_sec(draft: Draft) -> Choice:
 
 
 def resolution(draft: Draft) -> Choice:
-    """Choose the side of the square input, in px."""
+    """Choose the side length of the square input, in px."""
     largest = draft.spec.resolution
     if not draft.spec.follows_clips:
         return by_rule(largest, f"the resolution of {draft.backbone}")
@@ -77,7 +77,7 @@ def test_clips(draft: Draft) -> Choice:
     return by_rule(clips, f"{why}probabilities averaged")
 
 
-test_clips.__test__ = False  # pytest would take it for a test in a test file that imports it
+test_clips.__test__ = False  # otherwise, pytest would collect it in test files that import it
 
 
 def _span_sec(draft: Draft) -> float:

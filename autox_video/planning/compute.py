@@ -15,7 +15,7 @@ FEWEST_CLIPS_KEPT = 4  # if fewer fit in memory, gradient checkpointing is worth
 COMPILING_SEC = 90.0  # estimated time of compiling a model
 SAVED_BY_COMPILING = 0.3  # share of a step's time, estimated; timm's Swin saves 40% on a GPU
 GPU_FLOPS = 100e12  # training speed of an H100-class GPU, at 15 to 25% of its published peak
-MOST_AVERAGED = 3  # largest number of weights in the model soup
+MOST_AVERAGED = 3  # largest number of models in the model soup
 CHECKPOINTS, WEIGHT_FILES = 3, 3 + MOST_AVERAGED  # on disk at the same time
 LORA_MILLIONS = 100  # a smaller backbone is trained as a whole
 LORA_RANK = 16  # as in peft's examples for images
@@ -66,7 +66,7 @@ def lora(draft: Draft) -> Choice:
 
 
 def _why_no_adapters(draft: Draft) -> str:
-    """Return why the backbone cannot have LoRA adapters, for messages; "" if it can."""
+    """Return the reason, for messages, why the backbone cannot have LoRA adapters; "" if it can."""
     spec = draft.spec
     if not spec.linears:
         what = "such as a transformer of timm or Hugging Face"
@@ -103,7 +103,7 @@ def batch_size(draft: Draft) -> Choice:
 
 
 def accumulation(draft: Draft) -> Choice:
-    """Choose a number of gradient accumulation parts for which a step fits in memory."""
+    """Choose a number of gradient accumulation parts with which a step fits in memory."""
     checkpointing = draft.gradient_checkpointing
     fit = int(_clips_that_fit(draft, checkpointing=checkpointing, rank=draft.lora))
     clips = math.ceil(draft.batch_size / draft.processes)
@@ -112,7 +112,7 @@ def accumulation(draft: Draft) -> Choice:
 
 
 def _clips_that_fit(draft: Draft, *, checkpointing: bool, rank: int) -> float:
-    """Return how many clips fit in the memory of a training process, besides the model.
+    """Return how many clips fit in a training process's memory alongside the model.
 
     Args:
         draft: the unfinished plan.
@@ -126,19 +126,19 @@ def _clips_that_fit(draft: Draft, *, checkpointing: bool, rank: int) -> float:
 
 
 def _memory_gib(draft: Draft) -> float:
-    """Return the memory of a training process in GiB."""
+    """Return the memory available to each training process, in GiB."""
     hardware = draft.hardware
     return hardware.gpu_memory_gib or hardware.memory_gib / hardware.local_processes
 
 
 def _model_gib(spec: BackboneSpec, rank: int) -> float:
-    """Return the memory in GiB for weights, gradients and AdamW's two moments."""
+    """Return the memory needed for weights, gradients and AdamW's two moments, in GiB."""
     every, trained = _parameters_millions(spec, rank)
     return (4e6 * every + 12e6 * trained) / 2**30
 
 
 def _parameters_millions(spec: BackboneSpec, rank: int) -> tuple[float, float]:
-    """Return the numbers of all parameters and of trained parameters, in millions."""
+    """Return the total number of parameters and the number of trained ones, both in millions."""
     adapters, every = spec.adapter_millions(rank), spec.parameters_millions
     return every + adapters, adapters if rank else every
 

@@ -85,7 +85,7 @@ class Field:
     as_asked: bool
     """Whether the config key sets the value directly; otherwise, the rule reads the key."""
     change: str | None
-    """Message shown if a resumed run changes the field; "" for none, None to refuse changes."""
+    """Message shown if a resumed run changes the field; "" for no message, None to refuse."""
     anew: bool
     """Whether a resumed run chooses the field again instead of keeping its value."""
 

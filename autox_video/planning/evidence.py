@@ -36,7 +36,7 @@ def evidence_of(
         "time_budget_sec": {"measuring_sec": round(measured.took_sec, 3)},
     }
     evidence: dict[str, dict[str, Any]] = {field: {"figures": f} for field, f in figures.items()}
-    # The step times of the other backbones are estimated from the one that was measured.
+    # The step times of the other backbones are estimated from the measured step time.
     step_sec_of_a_gmac = measured.step_sec / BACKBONES[backbone].gmacs_per_clip
     evidence["backbone"]["alternatives"] = [
         {

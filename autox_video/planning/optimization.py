@@ -19,7 +19,7 @@ score ends training early. If 35 of 35 clips are classified correctly, the lower
 accuracy's 95% interval is 90%."""
 END_KEYS = ("epoch", "patience", "time_budget")
 """Keys that let the user decide when training ends."""
-IMBALANCE = 4  # ratio of the clips of the largest class to those of the smallest
+IMBALANCE = 4  # ratio of the largest class size to the smallest
 TRAINING_KEYS = (
     *("epoch", "lr", "layer_decay", "warmup_epochs", "weight_decay", "label_smoothing"),
     *(
@@ -201,7 +201,7 @@ def class_balance(draft: Draft) -> Choice:
 
 
 def soup(draft: Draft) -> Choice:
-    """Choose the largest number of weights in the model soup."""
+    """Choose the largest number of models in the model soup."""
     if not draft.evaluation:
         return by_rule(0, "without evaluations, no weights can be selected")
     why = "number of best weights to average, if the average validates better"

@@ -1,6 +1,6 @@
 """The plan of a run: every automatic choice, made from settings, statistics and hardware.
 
-Each field of `Plan` defines the config key and the rule of a choice, and whether a resumed run may
+Each field of `Plan` defines the config key and the rule for a choice, and whether a resumed run may
 change the choice.
 """
 
@@ -143,7 +143,7 @@ class Plan:
     )
     """EMA decay of the weights; 0 for no EMA."""
     soup: int = computed(optimization.soup)
-    """Largest number of weights in the model soup; 0 for no soup."""
+    """Largest number of models in the model soup; 0 for no soup."""
     time_shift: bool = computed(optimization.time_shift, "time_shift")
     """Whether an image model shifts channels between frames."""
     drop_path: float = chosen(optimization.drop_path, "drop_path")
@@ -166,7 +166,7 @@ class Plan:
     max_bad: float = from_key(
         "max_bad", "a larger share would point to a faulty disk", change="from here on"
     )
-    """Tolerated share of training clips that become unreadable during training."""
+    """Largest share of training clips that may become unreadable during training."""
     precision: str = chosen(
         compute.precision, "precision", change=f"the weights stay in float32; {LAST_DIGITS}"
     )
@@ -254,7 +254,7 @@ class Plan:
         return Plan.of({**self.choices, **choices})
 
     def for_probe(self) -> "Plan":
-        """Return the plan of a probe on the published features, without changes for training."""
+        """Return the plan of a probe on the published features, without training-only changes."""
         return replace(self, lora=0, time_shift=False)
 
     def settle(self, source: Source, reason: str, **values: Any) -> "Plan":
@@ -273,7 +273,7 @@ class Plan:
 
     @property
     def weights(self) -> Pretrained | None:
-        """The pretrained weights; None if training is from scratch."""
+        """The pretrained weights; None when training from scratch."""
         if self.pretrained is None:
             return None
         choice = self.choices["pretrained"]
@@ -294,14 +294,14 @@ FIELDS: Mapping[str, Field] = {
     for field in dataclasses.fields(Plan)
     if "how" in field.metadata
 }
-"""The definition of each plan field, in the order of display."""
+"""The definition of each plan field, in display order."""
 
 
 def choose(basis: Basis, settled: Mapping[str, Choice] | None = None) -> Plan:
     """Return the plan of a training run, keeping the choices in `settled`.
 
     Raises:
-        ConfigError: a setting is not possible with the clips or the model.
+        ConfigError: a setting is incompatible with the clips or the model.
     """
     draft = Draft(basis, FIELDS, settled or {})
     return Plan.of({name: draft.choice(name) for name in FIELDS})

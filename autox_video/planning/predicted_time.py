@@ -1,4 +1,4 @@
-"""Pure functions that predict the time of a run from measurements on this machine."""
+"""Pure functions that predict a run's duration from measurements on this machine."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from autox_video.planning.plan import Plan
 
 STARTING_SHARE = 0.4
-"""Time for starting training and for exiting, as a share of the import time."""
+"""Time to start training and to exit, as a share of the import time."""
 LOADING_SHARE = 0.3
 """Time to load the best weights and start workers for the test, as a share of the import time."""
 SAVING_SHARE = 0.01
@@ -88,7 +88,7 @@ class Prediction:
 
     @property
     def mean_epoch_sec(self) -> float:
-        """The mean time of an epoch, ignoring that the first epoch takes longer."""
+        """The mean time of an epoch, ignoring the longer time of the first epoch."""
         return self.epoch_sec * (1 - self.early_share * (1 - self.early_cost))
 
     def of_plan(self, plan: Plan) -> "Prediction":
@@ -126,7 +126,7 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
     """Return the predicted time of a run whose preparation has taken `used_sec` so far."""
 
     def clip_sec(read_sec: float, compute_sec: float) -> float:
-        """Return the time per clip; any workers read clips while the model computes."""
+        """Return the time per clip; workers, if any, read clips while the model computes."""
         if not plan.workers:
             return (read_sec + compute_sec) / plan.processes
         reading_sec = read_sec / plan.workers

@@ -70,14 +70,14 @@ class RunRecord:
     prediction: Prediction | None = None
     """Predicted time of the run; None if unknown."""
     lists: Mapping[str, Any] = field(default_factory=dict)
-    """For the lists `train` and `val`: the number of clips, the SHA-256 and the skipped unreadable
-    clips."""
+    """For each of the lists `train` and `val`: the number of clips, the SHA-256 digest, and the
+    unreadable clips that were skipped."""
     finished: bool = False
     """Whether the run has finished."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The values that must be the same in a checkpoint for the run to accept it."""
+        """The values that must match those in a checkpoint for the run to accept the checkpoint."""
         return {
             "backbone": self.plan.backbone,
             "num_classes": self.plan.num_classes,
@@ -174,7 +174,7 @@ def read_record(folder: Path) -> RunRecord:
 
 
 def load_stored(folder: Path, name: str = RECORD) -> dict[str, Any] | None:
-    """Return the content of record.json; None if it is missing or its checksum does not match."""
+    """Return the content of record.json; None if the file is missing or its checksum is wrong."""
     try:
         stored = json.loads((folder / name).read_bytes())
         return stored if stored.pop("digest") == _digest(stored) else None
@@ -232,5 +232,5 @@ def _check(record: RunRecord) -> None:
 
 
 def _digest(stored: Mapping[str, Any]) -> str:
-    """Return a SHA-256 of the content that does not depend on spacing or key order."""
+    """Return a SHA-256 digest of the content, independent of spacing and key order."""
     return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()

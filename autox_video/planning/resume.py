@@ -20,7 +20,7 @@ def resume(stored: Plan, basis: Basis) -> Plan:
 
 
 def _asks(basis: Basis, name: str, stored: Plan) -> bool:
-    """Return whether the user sets this field, possibly to a value that differs from the plan."""
+    """Return whether the user sets this field, possibly to a value other than the plan's."""
     if name == "finish_loss":
         return any(basis.asked(key) is not None for key in END_KEYS)
     asked = basis.asked(FIELDS[name].key)

@@ -1,4 +1,4 @@
-"""Pure functions that compute the search space around a plan and the plan at a point."""
+"""Pure functions that compute the search space around a plan, and the plan at a given point."""
 
 from collections.abc import Mapping
 from dataclasses import replace

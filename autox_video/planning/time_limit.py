@@ -20,7 +20,7 @@ FOLLOW_EPOCHS = ("warmup_epochs", "flat_epochs", "compile", "patience")
 
 
 def fitting_epochs(plan: Plan, prediction: Prediction) -> int:
-    """Return how many epochs fit into the budget after preparation; 0 if none fits."""
+    """Return how many epochs fit into the budget after preparation; 0 if none fit."""
     left_sec = plan.time_budget_sec - prediction.preparing_sec
     return prediction.epochs_within(USED_SHARE * left_sec, plan)
 
@@ -65,7 +65,7 @@ def with_progressive_resizing(plan: Plan, prediction: Prediction) -> Plan:
     side = smaller_side(plan.resolution)
     if fitting_epochs(plan, prediction) >= plan.epochs or side >= plan.resolution:
         return plan
-    # With compiling, the model would be compiled for each size.
+    # A compiled model would have to be recompiled for each size.
     if plan.compile or BACKBONES[plan.backbone].one_size:
         return plan
     why = "smaller clips at first, so that more epochs fit into time_budget"

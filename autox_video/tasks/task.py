@@ -119,7 +119,7 @@ class Task(ABC):
     def details(
         self, scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]
     ) -> dict[str, Any]:
-        """Return further entries for results.json; see `figures` for `scores` and `labels`."""
+        """Return additional entries for results.json; see `figures` for `scores` and `labels`."""
         return {}
 
     @abstractmethod
@@ -130,7 +130,7 @@ class Task(ABC):
 
     @abstractmethod
     def predicted(self, scores: Sequence[float], classes: Sequence[str]) -> dict[str, Any]:
-        """Return a clip's entries `predicted`, `class` and `score` from rounded scores."""
+        """Return a clip's entries `predicted`, `class` and `score`, based on rounded scores."""
 
 
 TASKS: Registry[Task] = Registry(
@@ -143,7 +143,7 @@ TASKS: Registry[Task] = Registry(
 
 
 def task_of(labels: Sequence[Label] | None, asked: str = "auto") -> str:
-    """Return the name of the requested task; for `auto`, the task that fits the training labels."""
+    """Return the name of the requested task, or for `auto`, of the one that fits the labels."""
     if asked != "auto":
         return TASKS[asked].name
     return "multi_label" if labels and isinstance(labels[0], tuple) else "single_label"

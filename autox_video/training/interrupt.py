@@ -53,8 +53,8 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
     Python handles signals only in the main thread.
 
     Args:
-        give_up_sec: maximum seconds between the first signal and the exit, since a step that waits
-            for another process may never end; None for no limit.
+        give_up_sec: maximum time in seconds between the first signal and the exit, since a step
+            that waits for another process may never end; None for no limit.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
@@ -75,11 +75,11 @@ def graceful_stop(give_up_sec: float | None = None) -> Iterator[StopRequest]:
 def _heard(request: StopRequest, give_up_sec: float | None) -> Iterator[None]:
     """Deliver stop signals to a listener thread instead of the main thread.
 
-    The socket pair is open for as long as the signal handlers are replaced, so no signal is lost.
+    The socket pair stays open as long as the signal handlers are replaced, so no signal is lost.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    # Signals that are already ignored stay ignored, for example SIGHUP under nohup.
+    # Signals that are already ignored, such as SIGHUP under nohup, stay ignored.
     caught = [s for s in STOPPED if signal.getsignal(s) is not signal.SIG_IGN]
     options = (ours, caught, request, give_up_sec)
     listener = threading.Thread(target=_listen, args=options, daemon=True)

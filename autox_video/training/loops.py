@@ -78,7 +78,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
         self._iter = epoch * self.steps_in_epoch + self.dataloader.batches_in(taken)
 
     def end_at(self, epochs: int, last_step: int) -> None:
-        """Set the total numbers of epochs and steps of the run."""
+        """Set the run's total numbers of epochs and steps."""
         self._max_epochs, self._max_iters = epochs, last_step
 
     def evaluation_is_due(self) -> bool:
@@ -111,7 +111,7 @@ class ClipTrainLoop(EpochBasedTrainLoop):
             self._settle_end()
             while self._epoch < self._max_epochs and not self.stop_training:
                 if self.run_epoch():
-                    self._settle_end()  # before saving, since a resumed run has not measured speed
+                    self._settle_end()  # before saving, since a resumed run has no measured speed
                     self._save_or_stop(at_rest=True)
                     self._evaluate_if_due()
                 else:

@@ -1,4 +1,4 @@
-"""Measure how long a clip takes to read and how long a training step takes."""
+"""Measure how long it takes to read a clip and to run a training step."""
 
 import gc
 import math
@@ -28,7 +28,7 @@ READ_SHARE, TEST_READ_SHARE, STEP_SHARE = 0.25, 0.1, 0.8
 CLIPS_READ = 12  # number of clips per process
 FEW_CLIPS = 2  # clips per step in the first steps, which may be slow
 STEPS = 4
-# If steps are short, more of them are timed, up to this time or share of the training time.
+# If steps are short, more steps are timed, up to this time or this share of the training time.
 STEADY_SEC, STEADY_SHARE = 2.0, 0.05
 VIEWS = 12
 MOST_OF_MEMORY = 0.9  # share of GPU memory for a step; the rest is lost to fragmentation
@@ -44,7 +44,7 @@ def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC)
     Args:
         config: config of the run, without a cache.
         processes: number of processes that share a training step.
-        limit_sec: approximate time limit in seconds, excluding one clip and three small steps.
+        limit_sec: approximate time limit in seconds, not counting one clip and three small steps.
     """
     started = time.monotonic()
     with _leaving_no_trace():
@@ -182,7 +182,7 @@ class _NoiseTrained:
         return self._since(started)
 
     def view_sec(self, views: int) -> float:
-        """Return the time of a forward pass per view, in seconds."""
+        """Return the time that a forward pass takes per view, in seconds."""
         self.model.eval()
         batch, seconds = self._batch(views), []
         for _ in range(2):

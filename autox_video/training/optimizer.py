@@ -91,7 +91,7 @@ class ClipOptimWrapper(OptimWrapper):
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ParamGroupConstructor:
-    """Build an optimizer with one parameter group per pair of learning rate and weight decay.
+    """Build an optimizer with a parameter group per combination of learning rate and weight decay.
 
     The rules are the same as for mmaction2's `SwinOptimWrapperConstructor`, which creates one group
     per parameter. With so many groups, even a fused optimizer would update the parameters one by

@@ -41,7 +41,7 @@ def train(config: Config, hooks: Sequence[Hook] = ()) -> dict[str, float] | None
         try:
             runner.train()
         except RuntimeError as error:
-            # A job scheduler may signal all processes and so kill the data workers, which makes
+            # A job scheduler may signal all processes and thus kill the data workers, which makes
             # the step fail. The last checkpoint is intact.
             if request.signum is not None:
                 raise Stopped(request.signum, saved=False) from error

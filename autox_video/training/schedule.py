@@ -26,7 +26,7 @@ class WarmFlatCosine(_ParamScheduler):
         super().__init__(optimizer, "lr", by_epoch=False)
 
     def go_to(self, step: int, *, scale: float = 1.0) -> None:
-        """Set the learning rates for a step; from now on, learning rates are scaled by `scale`."""
+        """Set the learning rates for a step; from then on, learning rates are scaled by `scale`."""
         self.scale = scale
         self.last_step = self._global_step = step
         for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):

@@ -51,8 +51,8 @@ class TrainStep:
         Args:
             number: step number, counted from 0 at the start of the run.
             batch: input for the data preprocessor.
-            weight: weight of this process's mean loss, so that the average over processes is the
-                mean over all clips.
+            weight: weight for this process's mean loss, chosen so that the average over processes
+                is the mean over all clips.
         """
         while True:
             try:
@@ -60,7 +60,7 @@ class TrainStep:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            # This is outside the except clause, which keeps the failed step's tensors alive.
+            # This is outside the except clause, which would keep the failed step's tensors alive.
             self._use_less_memory(len(batch["inputs"]))
 
     def _try(self, number: int, batch: dict[str, Any], weight: float) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Attentive probes, trained together for all learning rates, weight decays and folds.
+"""Attentive probes, trained simultaneously for all learning rates, weight decays and folds.
 
 Shape letters: g heads, n clips, b clips per batch, M queries, N tokens, C channels, K classes.
 """

@@ -1,4 +1,4 @@
-"""Extract the features of the feature leaderboard's candidates, and score heads on them."""
+"""Extract features for each feature leaderboard candidate, and score heads on the features."""
 
 import math
 import time
@@ -32,14 +32,14 @@ from autox_video.training.config.build_config import build_config
 SMALLEST_SHARE = 0.25
 """Share of the clips that must fit in the time limit for a candidate to be tried."""
 FEW_CLIPS, ZOOMING_SHARE = 500, 0.5
-"""Largest number of clips for which pretrained features also come from enlarged views, and the
-largest share of the time limit that all views may take."""
+"""Largest number of clips for which pretrained features are also extracted from enlarged views, and
+largest share of the time limit that extracting all views may take."""
 LONG_SEC = 20.0
-"""Extraction time in seconds from which a candidate is first compared on a part of the clips."""
+"""Extraction time, in seconds, above which a candidate is first compared on a subset of clips."""
 SURE = 2.5
-"""Deficit, in standard errors, from which a candidate is given up after a part of the clips."""
+"""Deficit, in standard errors, above which a candidate compared on a subset is abandoned."""
 FEWEST_CLIPS = 10
-"""Smallest number of clips with features for which a candidate is scored."""
+"""Smallest number of clips that must have features for a candidate to be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Candidate:
     reading: Reading
     scored: Scored
     positions: tuple[int, ...]
-    """Rows of the training clips with features, which `scored` is about."""
+    """Rows of the training clips that have features and on which `scored` is based."""
 
     @property
     def is_random(self) -> bool:
@@ -71,7 +71,7 @@ class Candidate:
         return self.plan.pretrained is None and BACKBONES[self.plan.backbone].learns
 
     def beats(self, other: "Candidate") -> bool:
-        """Return whether this candidate is better; random weights always lose to other features."""
+        """Return whether this candidate beats `other`; random weights lose to other features."""
         if self.is_random != other.is_random:
             return other.is_random
         return self.scored.score > other.scored.score
@@ -91,13 +91,13 @@ def try_plan(job: Job, plan: Plan, seconds: float, rival: Tried | None = None) -
 
     Args:
         job: the data and the folders.
-        plan: the plan of the candidate.
+        plan: the candidate's plan.
         seconds: time limit.
         rival: the best candidate so far.
 
     Returns:
         None if a speed measurement shows that there is too little time, or if the candidate is
-        clearly worse than `rival` on a part of the clips.
+        clearly worse than `rival` on a subset of the clips.
     """
     end = time.monotonic() + seconds
     best: Tried | None = None
@@ -126,7 +126,7 @@ def try_plan(job: Job, plan: Plan, seconds: float, rival: Tried | None = None) -
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """The features of a candidate and how they were extracted."""
+    """A candidate's features, and how they were extracted."""
 
     extractor: Extractor
     reading: Reading
@@ -188,14 +188,14 @@ def _take(
 def _loses(
     job: Job, plan: Plan, clips: ClipTable, part: np.ndarray, found: Features, rival: Tried
 ) -> bool:
-    """Return whether linear heads on a part of the clips are clearly worse than the rival's.
+    """Return whether linear heads on a subset of the clips are clearly worse than the rival's.
 
     Args:
         job: the data and the folders.
-        plan: the plan of the candidate.
-        clips: the clips of the part.
-        part: rows of the part in the training list.
-        found: the candidate's features of the part.
+        plan: the candidate's plan.
+        clips: the clips in the subset.
+        part: rows of the training list that form the subset.
+        found: the candidate's features for the subset.
         rival: the best candidate so far.
     """
     rows = {row: number for number, row in enumerate(rival.candidate.positions)}
@@ -221,7 +221,7 @@ def _with_flip(
     if not plan.flip or plan.is_given("flip"):
         return plan, None
     try:
-        # Time is also needed for the other heads.
+        # Time must be left for the other heads.
         with working_on("Comparing heads with and without horizontal flips"):
             folds = _folds(job, samples, found)
             compared = flip_comparison.compare(samples, folds, seconds=seconds / 4)
@@ -242,7 +242,7 @@ def _with_flip(
 def row_id(plan: Plan, pool: str) -> str:
     """Return the leaderboard id for a plan's features and a kind of head."""
     name, family = plan.backbone, BACKBONES.family_of(plan.backbone)
-    if family:  # a name such as timm:resnet18 says which weights it has
+    if family:  # a name such as timm:resnet18 identifies its weights
         name = name.removeprefix(f"{family}:").rpartition("/")[2]
     elif BACKBONES[name].learns:
         name += f"-{Path(plan.pretrained).stem}" if plan.pretrained else "-random"
@@ -250,7 +250,7 @@ def row_id(plan: Plan, pool: str) -> str:
 
 
 def about_samples(plan: Plan, samples: Samples) -> dict[str, Any]:
-    """Return the weights and the number of clips for the `config` of a leaderboard row."""
+    """Return the weights and the number of clips, for a leaderboard row's `config`."""
     weights = None if plan.pretrained is None else Path(plan.pretrained).name
     return {"weights": weights, "clips": len(samples)}
 
@@ -269,7 +269,7 @@ def _note(note: OpenRow, plan: Plan, samples: Samples, scored: Scored, *, comple
 def extract(
     job: Job, extractor: Extractor, reading: Reading, clips: ClipTable, *, seconds: float = math.inf
 ) -> Features:
-    """Extract the features of clips and show the progress.
+    """Extract features of clips and show progress.
 
     Raises:
         ResourceError: there is not enough memory to process one clip.
@@ -286,7 +286,7 @@ def extract(
 
 
 def samples_of(job: Job, plan: Plan, clips: ClipTable, found: Features) -> Samples:
-    """Return the extracted features of clips with their labels.
+    """Return the extracted features together with the clips' labels.
 
     Raises:
         CheckpointError: the features are not finite.

@@ -53,7 +53,7 @@ class Setting:
     rate: float | None = None
     """Learning rate of AdamW for an attentive head."""
     balanced: bool = False
-    """Whether all classes count equally, regardless of their numbers of clips."""
+    """Whether all classes count equally, regardless of their size."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the setting as JSON values."""
@@ -66,7 +66,7 @@ class Scored:
 
     setting: Setting
     score: float
-    """The main score, where the setting for each fold is chosen on the other folds."""
+    """The main score, with each fold's setting chosen on the other folds."""
     low: float
     high: float
     """Lower and upper bounds of the score's 95% confidence interval."""
@@ -76,12 +76,12 @@ class Scored:
     unseen: np.ndarray
     """Out-of-fold logits (R, n, K) of each repeat."""
     in_folds: OutOfFold | None
-    """The same predictions with their labels; None for multi-label tasks."""
+    """The out-of-fold predictions with their labels; None for multi-label tasks."""
 
 
 @contextmanager
 def few_threads(samples: Samples) -> Iterator[None]:
-    """Use a single thread within the block if the matrix products are small."""
+    """Use a single thread in the `with` block if the matrix products are small."""
     before = torch.get_num_threads()
     products = len(samples) * samples.tokens.shape[1] * samples.tokens.shape[-1]
     if products * samples.targets.shape[1] < SMALL:
@@ -115,7 +115,7 @@ def make_folds(samples: Samples, groups: Sequence[int], *, seed: int = 0) -> np.
 def cross_validate(
     samples: Samples, pool: str, folds: np.ndarray, *, seconds: float = math.inf
 ) -> Scored:
-    """Choose the best setting for a kind of head, and score the setting.
+    """Choose and score the best setting for a kind of head.
 
     Args:
         samples: the training clips; only the first view of each clip is scored.
@@ -127,7 +127,7 @@ def cross_validate(
         TooSlowError: fitting would exceed the time limit.
     """
     grid = settings_of(samples, pool)
-    folds = folds[:1] if pool == ATTENTIVE else folds  # these heads take long to fit
+    folds = folds[:1] if pool == ATTENTIVE else folds  # these heads are slow to fit
     parts = list(product(range(len(folds)), range(folds.max() + 1)))
     held_out = torch.from_numpy(np.stack([folds[r] == f for r, f in parts])).to(samples.targets)
     found = np.zeros((len(grid), len(folds), *samples.targets.shape), dtype=np.float32)
@@ -188,7 +188,7 @@ def measure(
         samples: the validation clips.
         head: a head that was not fitted on the validation clips.
         in_folds: out-of-fold predictions for the training clips; if there are few validation clips,
-            these predictions also fit the temperature.
+            the temperature is also fitted on these predictions.
     """
     logits = logits_of(samples, head)
     figures = {**_figures(logits, samples), "clips": len(samples)}

@@ -35,7 +35,7 @@ from autox_video.video.files.remote import join
 CLIPS_AT_A_TIME = {"cpu": 4, "cuda": 32}
 VIEWS_TIMED = 2
 ZOOM = 1.25
-"""Enlargement of the enlarged views."""
+"""Zoom factor of the enlarged views."""
 LARGEST_GRID = (8, 2, 2)
 MOST_GIB = 2.0
 """Memory limit in GiB for the features of all clips; above it, a coarser grid is used."""
@@ -87,9 +87,10 @@ class Extractor:
     """A frozen backbone that extracts and caches features.
 
     Args:
-        config: config of a run without torch.compile; its `test_pipeline` defines how clips are
+        config: run config with torch.compile turned off; its `test_pipeline` defines how clips are
             read.
-        pretrained: file of backbone weights; None for random weights drawn with the config's seed.
+        pretrained: path to the backbone weights; None for random weights drawn with the config's
+            seed.
         store: the cache for features.
 
     Raises:
@@ -147,13 +148,13 @@ class Extractor:
         workers: int = 0,
         on_done: Callable[[int], None] | None = None,
     ) -> Features:
-        """Return the features of clips, from the cache or computed within the time limit.
+        """Return the clips' features, read from the cache or computed within the time limit.
 
         Args:
             clips: the clips.
-            data_root: folder that relative paths start from.
+            data_root: base folder for relative paths.
             reading: the views and the grid of the features.
-            seconds: time limit; no batch is started after it.
+            seconds: time limit, after which no further batch is started.
             workers: number of decoding processes.
             on_done: called with the number of clips done so far.
 
@@ -172,7 +173,8 @@ class Extractor:
         complete = True
         try:
             for batch in batches if missing else ():
-                # A batch may have no readable clip, such as a last batch of a single clip.
+                # A batch may have no readable clip, for example if it is the last and has a single
+                # clip.
                 tokens = self._tokens(batch["inputs"], reading) if batch["positions"] else ()
                 for position, features in zip(batch["positions"], tokens, strict=True):
                     number = missing[position]
@@ -279,7 +281,7 @@ class Extractor:
 
 
 def enlarged(inputs: Tensor) -> Tensor:
-    """Return the centres of frames (..., H, W, 3) uint8, enlarged by ZOOM to the same size."""
+    """Return the centres of frames (..., H, W, 3) uint8, enlarged by ZOOM to full frame size."""
     height, width = inputs.shape[-3:-1]
     frames = inputs.flatten(0, -4).permute(0, 3, 1, 2)
     part = center_crop(frames, [round(height / ZOOM), round(width / ZOOM)])

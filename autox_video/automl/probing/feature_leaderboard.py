@@ -101,7 +101,7 @@ def probe_candidates(
 
 
 def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
-    """Return a plan that trains from the best weights, or from scratch if none are suitable."""
+    """Return a plan for training from the best weights, or from scratch if none are suitable."""
     if start is not None and not _fits_badly(job, best, start):
         return replace(start.plan, head_grid=None)  # training uses the backbone's published head
     plan = job.prepared.plan if start is None else choose(replace(job.prepared.basis, weights=None))
@@ -130,7 +130,7 @@ def _fits_badly(job: Job, best: Candidate, start: Candidate) -> bool:
 
 def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
     folder = None if prepared.basis.settings.cache == OFF else default_folder()
-    # Attentive heads take long to fit, so they are left out if training follows.
+    # Attentive heads are slow to fit, so they are left out if training follows.
     pools = crossval.POOLS if prepared.plan.mode == "probe" else (LINEAR, ORDERED)
     store = FeatureStore(folder or work_dir / FEATURES)
     groups = groups_of(prepared, prepared.listing.train)
@@ -165,13 +165,13 @@ class _Entry:
 
     @property
     def cost(self) -> float:
-        """The cost of the features of a clip relative to other entries."""
+        """The cost of extracting a clip's features, relative to other entries."""
         plan, spec = self.plan, BACKBONES[self.plan.backbone]
         return spec.gmacs_per_clip * plan.clip_len * plan.resolution**2
 
 
 def _entries(job: Job) -> list[_Entry]:
-    """Return an entry for each candidate, the cheapest first; random weights are the last."""
+    """Return an entry for each candidate, cheapest first, with random weights last."""
     basis, weights = job.prepared.basis, _weights(job.prepared)
     entries = [_Entry(choose(replace(basis, weights=each)), True) for each in weights]
     if _describes(job.prepared):
@@ -185,7 +185,7 @@ def _entries(job: Job) -> list[_Entry]:
 
 
 def _fixed_plans(job: Job) -> list[Plan]:
-    """Return the plans that use a packaged encoder or descriptors, which are not trained."""
+    """Return the plans that use a packaged encoder or descriptors, neither of which is trained."""
     basis, plans = job.prepared.basis, []
     for packaged in find_packaged() if basis.settings.load_from == AUTO else ():
         fixed = {"mode": by_rule("probe", "only a head is fitted to its features")}
@@ -204,7 +204,7 @@ class _Found:
     best: Tried | None
     """The best candidate; None if no candidate could be scored."""
     others: list[Candidate]
-    """The other candidates, the best first."""
+    """The other candidates, best first."""
     start: Candidate | None
     """The best candidate with pretrained weights that training can start from."""
     usable: bool
@@ -212,7 +212,7 @@ class _Found:
 
 
 def _best_of(job: Job, entries: Sequence[_Entry], end: float) -> _Found:
-    """Score the candidates one after the other; no candidate is begun after the time `end`."""
+    """Score the candidates one after another, starting none after the time `end`."""
     best: Tried | None = None
     found: list[tuple[Candidate, bool]] = []
     errors: dict[int, AutoXVideoError] = {}
@@ -298,6 +298,6 @@ def _explained(job: Job, best: Candidate, count: int) -> Candidate:
 
 
 def _probed(choice: Choice, why: str, *, many: bool) -> Choice:
-    """Return a choice with `why` added to its reason, and a new source if `many` were compared."""
+    """Return the choice with `why` added to its reason, and its source changed if `many` is set."""
     source = BY_PROBES if many and choice.source == RULE else choice.source
     return replace(choice, source=source, reason=f"{choice.reason}; {why}")

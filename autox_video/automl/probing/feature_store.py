@@ -1,4 +1,4 @@
-"""A disk cache of clip features, with one file per clip so that interrupted jobs can resume.
+"""A disk cache for clip features, with one file per clip so that interrupted jobs can resume.
 
 Each file is named after a digest of the weights, the reading options and the video file. Cached
 features therefore never become outdated, and runs can share them.
@@ -28,7 +28,7 @@ def default_folder() -> Path | None:
 
 
 class FeatureStore:
-    """A feature cache with limited disk space, which several processes may use at once.
+    """A feature cache of limited size that several processes may use at once.
 
     To make room for new files, the least recently used files are removed, except for files that
     this run has used. If the disk is full or the folder is not writable, nothing more is cached.
@@ -47,6 +47,6 @@ class FeatureStore:
         return features.reshape(_SHAPE.unpack_from(content))
 
     def put(self, name: str, features: np.ndarray) -> bool:
-        """Store features (V, N, C) as float16; return whether they could be stored."""
+        """Store features (V, N, C) as float16; return whether storing them succeeded."""
         body = np.ascontiguousarray(features, dtype="<f2")
         return self.files.put(name, _SHAPE.pack(*features.shape), body)

@@ -9,14 +9,14 @@ from autox_video.automl.probing.crossval import LINEAR, Scored, cross_validate
 from autox_video.automl.probing.samples import Samples
 
 LEAST_LOSS = 0.05
-"""Smallest drop in accuracy for which flips are considered harmful."""
+"""Smallest drop in accuracy at which flips are considered harmful."""
 DEVIATIONS = 2.0
-"""Smallest drop, in standard errors, for which flips are considered harmful."""
+"""Smallest drop, in standard errors, at which flips are considered harmful."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlipComparison:
-    """Cross-validated scores of linear heads, all scored on unflipped clips."""
+    """Cross-validated scores of linear heads, measured on unflipped clips."""
 
     with_flips: Scored
     """Score of heads fitted on original and flipped clips."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from autox_video.automl.probing.samples import Samples, Scale, TooSlowError, scale_of
 
 DECAYS = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""Weight decays in decreasing order, as each solution is a good start for the next one."""
+"""Weight decays in decreasing order, since each solution is a good starting point for the next."""
 
 MOST_STEPS = 60
 USUAL_STEPS = 30
@@ -91,7 +91,7 @@ def fit_path(
 
 
 def _in_their_span(features: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Project samples (S, C) onto a basis of their span, which is faster if S < C.
+    """Project samples (S, C) onto a basis of their span, which makes fitting faster if S < C.
 
     The optimal weights lie in the span of the samples. Return the samples (S, R) and a function
     that maps weights (g, R, K) back to (g, C, K).

@@ -33,7 +33,7 @@ class Samples:
     """Targets (n, K) float32, each 0 or 1."""
     task: Task
     balanced: bool = False
-    """Whether all classes count equally in the score of a head, as in `Task.figures`."""
+    """Whether all classes count equally in a head's score, as in `Task.figures`."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -55,7 +55,7 @@ class Samples:
         return replace(self, tokens=tokens)
 
     def unflipped(self) -> "Samples":
-        """Return samples with the first half of each clip's views, which are not flipped."""
+        """Return samples with only the first half of each clip's views, the unflipped ones."""
         return replace(self, tokens=self.tokens[:, : self.tokens.shape[1] // 2])
 
     def select(self, rows: Sequence[int]) -> "Samples":

@@ -1,4 +1,4 @@
-"""The refit, which trains the best plan once more on training and validation clips.
+"""The refit, which retrains the best plan on both training and validation clips.
 
 The validation clips of an automatic split are used to choose and to score the weights. Afterwards,
 the best plan is trained once more with the validation clips included, as is usual after model
@@ -47,8 +47,8 @@ from autox_video.training.checkpoints.checkpoint import (
 )
 
 LEAST_SHARE = 0.8
-"""Smallest number of epochs of a refit, relative to the run; the additional clips make up for
-shorter training."""
+"""Smallest number of epochs of a refit, relative to the run's number of epochs; the additional
+clips make up for shorter training."""
 KIND = "refit"
 
 
@@ -118,7 +118,7 @@ class Refit:
             remove_weights(folder)
 
     def _state(self, best: Mapping[str, float], folder: Path) -> dict[str, Any]:
-        """Return the state of the refit; a refit of other best weights is discarded."""
+        """Return the refit's state, discarding the state of a refit of other best weights."""
         state = read_state(folder)
         if state.get("of") == _identity(best):
             return state
@@ -134,7 +134,7 @@ class Refit:
             return None
         row_id, params = meta.get(ORIGIN, FINETUNE_ID), meta.get(PARAMS)
         if row_id == FINETUNE_ID:
-            # With early stopping, more epochs than up to the best one would do harm.
+            # With early stopping, training beyond the best epoch would do harm.
             epochs = int(best["epoch"]) if self.plan.patience else self.plan.epochs
             epochs = peak_of(self.work_dir) or epochs
             return Origin(row_id, with_epochs(self.plan, epochs), self.more, self.work_dir)
@@ -146,7 +146,7 @@ class Refit:
         return Origin(row_id, plan, self.more * relative_cost(self.plan, point), folder)
 
     def _epochs(self, origin: Origin, left: TimeLeft) -> int:
-        """Return the plan's number of epochs, or fewer epochs if time is short."""
+        """Return the plan's number of epochs, or a smaller number if time is short."""
         run_sec = origin.cost * left.of_a_run * origin.plan.epochs / self.plan.epochs
         return left.epochs_of(origin.plan, run_sec, LEAST_SHARE)
 
@@ -174,7 +174,7 @@ class Refit:
     def _keep(
         self, folder: Path, metrics: Mapping[str, float] | None, best: Mapping[str, float]
     ) -> None:
-        """Make the refit weights the best weights, with the metrics from before the refit."""
+        """Save the refit weights as the best weights, keeping the metrics from before the refit."""
         key = main_score(best)
         if metrics is None or metrics[key] < best[key]:
             say(

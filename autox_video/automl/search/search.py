@@ -66,7 +66,7 @@ class BegunTrial:
 
     number: int
     params: dict[str, Any]
-    """Point of the trial in the search space."""
+    """The trial's point in the search space."""
     epochs: int
     folder: Path
     resuming: bool = False
@@ -103,7 +103,7 @@ class Search:
         self.space = space_of(plan)
         self.storage = storage or f"sqlite:///{work_dir / SEARCH}"
         self.name = str(work_dir.absolute())
-        """Absolute path of the work dir, which identifies it in a shared storage."""
+        """Absolute path that identifies the work dir in shared storage."""
         self.study: optuna.Study | None = None
         if processes.current().is_main:
             with self._storage_errors():
@@ -153,7 +153,7 @@ class Search:
                 return None
             trial.set_user_attr(EPOCHS, epochs)
             begun = self._begun(trial, epochs)
-            # The folder may hold a trial of another study with the same number.
+            # The folder may contain a trial with the same number from another study.
             shutil.rmtree(begun.folder, ignore_errors=True)
             trial.set_user_attr(WORK_DIR, self.name)
             return begun
@@ -206,7 +206,7 @@ class Search:
                 state = "failed"
             fields = row_fields(metrics, {}) if metrics else {}
             under_way.note(**{**fields, "config": about, "state": state})
-        # Optuna is told last, so that a trial killed before that is resumed and updates its row.
+        # Optuna is told last, so that a trial killed before then is resumed and updates its row.
         self.best = processes.run_on_rank_zero(lambda: self._end(trial, metrics, state))
 
     def _begun(

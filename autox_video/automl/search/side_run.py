@@ -123,7 +123,7 @@ def evaluated_at_the_end(plan: Plan, epochs: int) -> Plan:
 
 
 def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable) -> TrainingData:
-    """Write the lists of other clips to the folder, and return the run's data with these clips."""
+    """Write lists of the given clips to the folder, and return the run's data with these clips."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, clips in (("train", train), ("val", val)):
         write_list(list_file(folder, name), clips)
@@ -138,7 +138,7 @@ def side_data(data: TrainingData, folder: Path, train: ClipTable, val: ClipTable
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return the state that `write_state` wrote for a side run, or {} without a state."""
+    """Return the state that `write_state` wrote for a side run, or {} if there is none."""
     try:
         content = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -147,7 +147,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a side run's state; all processes must call this function, so that all see errors."""
+    """Write a side run's state; all processes must call this, so that errors reach all of them."""
     processes.run_on_rank_zero(lambda: write_json(folder / STATE, dict(state)))
 
 

@@ -50,7 +50,7 @@ _PACKAGES = {
 def study_name(plan: Plan, space: Space, data: TrainingData) -> str:
     """Return the name of a plan's study; comparable trials belong to the same study."""
     chosen = plan.as_dict().items()
-    # Fields that were added later are skipped at their defaults, so that older studies are found.
+    # Fields added later are skipped if they have default values, so that older studies are found.
     unused = {name for name, value in ADDED.items() if getattr(plan, name) == value}
     skipped = _FREE | space.keys() | unused
     fixes = {
@@ -107,7 +107,7 @@ def _is_a_race(error: Exception) -> bool:
 
 @contextmanager
 def storage_errors(storage: str, what_now: str) -> Iterator[None]:
-    """Convert errors of the storage to a ResourceError that says what to do."""
+    """Convert storage errors to a ResourceError that says what to do."""
     try:
         yield
     except ImportError as error:
@@ -125,7 +125,7 @@ def storage_errors(storage: str, what_now: str) -> Iterator[None]:
 
 
 def _engine(storage: str) -> dict[str, Any]:
-    """Return connection options that allow for dropped connections and locked files."""
+    """Return connection options that tolerate dropped connections and locked files."""
     if storage.startswith("sqlite"):
         return {"connect_args": {"timeout": 60.0}}
     return {"pool_pre_ping": True}
@@ -140,7 +140,7 @@ def _shown(storage: str) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Return the value with floats rounded to nine digits, to ignore machine differences."""
+    """Return the value with floats rounded to nine digits, to hide differences between machines."""
     if isinstance(value, float):
         return float(f"{value:.9g}")
     if isinstance(value, dict):

@@ -12,11 +12,11 @@ from autox_video.tasks.task import TASKS
 
 @MODELS.register_module()
 class ClipHead(I3DHead):
-    """mmaction2's I3D head with the loss and the outputs of a task, without GPU synchronisation.
+    """mmaction2's I3D head with a task's loss and outputs, without GPU synchronisation.
 
     Args:
         num_classes, in_channels: as in I3DHead.
-        task: the task's name in TASKS.
+        task: name of the task, a key of TASKS.
         class_clips: number of training clips of each class, for a class-balanced loss. In training,
             the log of each class's share of the clips is added to its logit (logit adjustment,
             Menon et al. 2021, section 5), so that predictions do not favour common classes. Tasks
@@ -45,7 +45,8 @@ class ClipHead(I3DHead):
 
         Args:
             cls_scores: logits, (clips, classes).
-            data_samples: one per clip; `gt_label` is a class index (1,) or soft label (1, classes).
+            data_samples: one per clip; `gt_label` is a class index (1,) or a soft label (1,
+                classes).
         """
         labels = torch.cat([sample.gt_label for sample in data_samples]).to(cls_scores.device)
         adjusted = cls_scores + self.log_share if self.adjusts else cls_scores

@@ -89,7 +89,7 @@ def _mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> Resampled
 
 
 def _f1(scores: np.ndarray, labels: np.ndarray, *, by_class: bool) -> Resampled:
-    """Return a function that computes the macro-averaged or micro-averaged F1.
+    """Return a function that computes the macro-averaged or micro-averaged F1 score.
 
     F1 is 2 TP / (predicted positives + actual positives).
     """

@@ -76,7 +76,7 @@ def _writing(path: Path) -> Iterator[Path]:
 
 
 def keep_copy(path: Path, new: Path) -> None:
-    """Give a file, which is about to be replaced, a second name; `new` is overwritten."""
+    """Give a file that is about to be replaced a second name, overwriting any file at `new`."""
     if new.is_dir():  # a folder that the user made cannot be replaced
         _move_aside(new)
     link = new.with_name(second_name(new.name))
@@ -89,7 +89,7 @@ def keep_copy(path: Path, new: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, with tensors on the CPU.
+    """Read a checkpoint, loading its tensors onto the CPU.
 
     Raises:
         CheckpointError: the file is missing, damaged, or not a checkpoint of autox-video.
@@ -215,8 +215,8 @@ def write_best(folder: Path, state: dict[str, Any]) -> None:
 def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:
     """Return the metrics of the best weights in a work dir, if any, and messages for the user.
 
-    If best.pth or best.safetensors is missing, damaged or outdated, the file is rewritten from the
-    other one.
+    If either best.pth or best.safetensors is missing, damaged or outdated, it is rewritten from the
+    other file.
     """
     notes, states = [], []
     for path in filter(os.path.lexists, (folder / BEST, folder / BEST_SAFE)):

@@ -1,4 +1,4 @@
-"""The checkpoint hook, which saves and resumes runs and rolls back to a good checkpoint."""
+"""The checkpoint hook, which saves and resumes runs and rolls them back to good checkpoints."""
 
 import copy
 import math
@@ -53,7 +53,7 @@ class SavingClock:
         self._last = time.monotonic()
 
     def is_due(self, *, at_rest: bool) -> bool:
-        """Return whether to save now; after an epoch (`at_rest`), a fast save may happen early."""
+        """Return whether to save now; after an epoch (`at_rest`), a quick save may come early."""
         since = time.monotonic() - self._last
         cheap = at_rest and since * SAVING_SHARE >= self._cost_sec
         return cheap or since >= self.longest_sec
@@ -77,7 +77,7 @@ class ClipCheckpointHook(Hook):
 
     Args:
         pretrained: path of the pretrained weights to load if there is no checkpoint yet.
-        identity: plain values that must match the values in a checkpoint to resume from it.
+        identity: plain values that must match those in a checkpoint for the run to resume from it.
         minutes: maximum time between two checkpoints, in minutes.
         head_rows: index of each class in the pretrained weights; -1 for a new class.
     """
@@ -123,14 +123,14 @@ class ClipCheckpointHook(Hook):
         runner.call_hook("before_start")
         if self.pretrained is not None:
             self._load_pretrained(runner)
-        self._first = copy.deepcopy(self._state(runner))  # training changes its tensors
+        self._first = copy.deepcopy(self._state(runner))  # training changes the tensors
 
     def _find(self, folder: Path) -> tuple[dict | None, dict | None, list[str]]:
         """Return the state to resume from, the metrics of the best weights, and user messages."""
         state, notes = read_newest(folder)
         if state is None:
             return None, None, notes
-        # This check comes before any file is changed that may belong to another run.
+        # This check comes before changing any file that may belong to another run.
         refuse_other_model(folder / LATEST, state["meta"]["identity"], self.identity)
         best, more = read_best(folder, self.identity)
         return state, best, [*notes, *more]
@@ -230,7 +230,7 @@ class ClipCheckpointHook(Hook):
                 "`precision: float32`, and run with --fresh. Inspect the clips with `autox-video "
                 "check`. The best weights so far are kept."
             )
-        # If it fails again soon after a rollback, the newest checkpoint may already be bad.
+        # If training fails again soon after a rollback, the newest checkpoint may already be bad.
         older = self.rollbacks > 1 and at <= self._rolled_back_at + loop.steps_in_epoch
         folder = Path(runner.work_dir)
         state, notes = processes.run_on_rank_zero(lambda: self._good_state(folder, older=older))

@@ -1,7 +1,7 @@
-"""Ensembles in a weight file.
+"""Store ensembles in weight files.
 
-The file of an ensemble is the checkpoint of its main model, with an additional entry `members` for
-the other models. Code that knows nothing of ensembles therefore finds the main model in the file.
+An ensemble's file is the checkpoint of its main model, with an additional entry, `members`, for the
+other models. Code that does not support ensembles therefore finds the main model in the file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,13 @@ from autox_video.backbones.weights.tensor_file import OTHERS
 from autox_video.core.errors import CheckpointError
 
 MEMBERS, SHARE, TEMPERATURE = "members", "share", "temperature"
-"""The entry for the other members; keys of a member besides its record and its weights."""
+"""Key of the entry for the other members, and a member's keys besides its record and weights."""
 RECORD, WEIGHTS = "record", "state_dict"
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A model of an ensemble."""
+    """A model in an ensemble."""
 
     record: Mapping[str, Any]
     """The run record of the model, as returned by `planning.record.of_weights`."""
@@ -29,7 +29,7 @@ class Member:
     share: float = 1.0
     """Share of the model in the mean of all outputs."""
     temperature: float = 1.0
-    """Temperature by which the outputs of the model are divided before averaging."""
+    """Temperature by which the model's outputs are divided before averaging."""
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -52,14 +52,14 @@ def joined(members: Sequence[Member], meta: Mapping[str, Any]) -> dict[str, Any]
 def members_of(state: Mapping[str, Any], source: str) -> list[Member]:
     """Return the models in the content of a checkpoint, starting with the main model.
 
-    A checkpoint that is not of an ensemble has a single member.
+    A checkpoint without an ensemble yields a single model.
 
     Args:
         state: the content of the checkpoint.
         source: name of the file, for messages.
 
     Raises:
-        CheckpointError: an entry of the ensemble is missing or invalid.
+        CheckpointError: an entry for the ensemble is missing or invalid.
     """
     meta = state["meta"]
     try:
@@ -83,7 +83,7 @@ def members_of(state: Mapping[str, Any], source: str) -> list[Member]:
 
 
 def flattened(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return all tensors of a checkpoint under distinct names, and its `meta` with the rest."""
+    """Return all tensors of a checkpoint under distinct names, and a `meta` with all the rest."""
     tensors, meta = dict(state[WEIGHTS]), dict(state["meta"])
     if MEMBERS not in state:
         return tensors, meta

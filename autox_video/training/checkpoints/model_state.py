@@ -1,4 +1,4 @@
-"""Return and load the full state of a model and its optimizer, whether sharded or not."""
+"""Return or load the full state of a model and its optimizer, sharded or unsharded."""
 
 from typing import Any
 
@@ -29,14 +29,14 @@ def is_sharded(model: nn.Module) -> bool:
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Return all weights; all ranks must call this if sharded, and only rank 0 gets weights."""
+    """Return all weights; if sharded, all ranks must call this, and only rank 0 gets them."""
     if is_sharded(model):
         return get_model_state_dict(model, options=_WHOLE)
     return unwrapped(model).state_dict()
 
 
 def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Load full weights into a model, sharded or not; raise RuntimeError if they do not match."""
+    """Load full weights into a sharded or unsharded model; raise RuntimeError on a mismatch."""
     if is_sharded(model):
         set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True))
     else:

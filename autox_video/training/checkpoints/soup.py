@@ -1,8 +1,8 @@
-"""A greedy model soup: average the best weights of a run if averaging improves validation.
+"""A greedy model soup, which averages a run's best weights if that improves validation.
 
 The method follows Wortsman et al., "Model soups" (ICML 2022, section 2), but uses weights from
 different epochs of a single run. The average starts with the best weights. The next best weights
-are added one at a time, and each is kept only if the average improves.
+are added one at a time and kept only if the average improves.
 """
 
 import math
@@ -34,10 +34,10 @@ Metrics = dict[str, float]
 
 @HOOKS.register_module()
 class ModelSoup(Hook):
-    """Keep the `most` best weights on disk and average them after training.
+    """Keep the weights of the `most` best epochs on disk, and average them after training.
 
     Args:
-        most: maximum number of weights to keep, at least 2.
+        most: maximum number of epochs whose weights are kept, at least 2.
     """
 
     priority = "VERY_LOW"  # like the checkpoint hook, so that the evaluated weights are saved
@@ -45,7 +45,7 @@ class ModelSoup(Hook):
     def __init__(self, most: int) -> None:
         self.most = most
         self.metrics: dict[int, Metrics] = {}
-        """Validation metrics of the weights on disk, by epoch."""
+        """Validation metrics of the weights on disk, keyed by epoch."""
 
     def before_start(self, runner) -> None:
         """Delete the files of a run that was killed before its first checkpoint."""
@@ -75,7 +75,7 @@ class ModelSoup(Hook):
 
         The training loop calls this method after training has ended and has been saved. Afterwards,
         the model contains the last average that was tried. If the result cannot be written, the
-        weights stay on disk, so that the next start can try again.
+        weights stay on disk, so that averaging can be retried at the next start.
         """
         keeps, ranked = checkpoint_hook_of(runner), self._ranked()
         before = keeps.best
@@ -135,7 +135,7 @@ def _files(runner) -> list[Path]:
 
 
 def _find(runner) -> dict[int, Metrics]:
-    """Return the metrics of usable weight files by epoch, and delete all other weight files."""
+    """Return the metrics of usable weight files, keyed by epoch; delete all other weight files."""
     identity, metrics = checkpoint_hook_of(runner).identity, {}
     for path in _files(runner):
         try:

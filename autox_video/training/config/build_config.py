@@ -46,8 +46,8 @@ _TRAINING_MODULES = (
     *(f"checkpoints.{name}" for name in ("checkpoint_hook", "soup")),
 )
 _UNUSED_HOOKS = ("runtime_info", "timer", "logger", "checkpoint", "sampler_seed")
-"""Default hooks of mmengine to disable. The first two hooks would wait for the GPU in each step;
-our own hooks replace the others."""
+"""mmengine's default hooks that are disabled. The first two hooks would wait for the GPU in each
+step; our own hooks replace the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def build_config(
     Args:
         record: the run record, with the plan and the clips.
         work_dir: the work dir.
-        deadline: time limit of the run; None for no limit.
+        deadline: time limit for the run; None for no limit.
         quiet: whether to show only progress and problems to the user.
         save_logits: whether to save the logits of each evaluation.
     """
@@ -123,8 +123,8 @@ def build_config(
 def config_text(config: Config) -> str:
     """Return a config as Python code that mmengine can read.
 
-    mmengine's own writer is not used, because that writer reports an invalid config if a signal
-    arrives during formatting.
+    mmengine's own writer is not used, because it reports an invalid config if a signal arrives
+    during formatting.
     """
     values = config.to_dict().items()
     return "".join(
@@ -141,7 +141,7 @@ def write_config(config: Config, path: Path) -> None:
 def _testing_part(record: RunRecord) -> dict[str, Any]:
     plan, data = record.plan, record.data
     spec, task, decoder = BACKBONES[plan.backbone], TASKS[data.task], DECODERS[plan.decoder]
-    # The modules of user-defined classes must be imported to register them.
+    # Modules with user-defined classes must be imported to register the classes.
     chosen = dict.fromkeys((spec.module, type(task).__module__, decoder.__module__))
     read = _read(plan, num_clips=plan.test_clips, test_mode=True, short_side=plan.resolution)
     read["remote_cache"] = data.remote_cache
@@ -158,7 +158,7 @@ def _testing_part(record: RunRecord) -> dict[str, Any]:
 
 
 def _imported(modules: list[str]) -> dict[str, Any]:
-    """Import modules that register classes; return the config entry for mmengine to import them."""
+    """Import modules that register classes; return a config entry that has mmengine import them."""
     import_modules_from_strings(modules)
     return {"imports": modules, "allow_failed_imports": False}
 

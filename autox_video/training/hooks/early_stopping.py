@@ -9,7 +9,7 @@ from mmengine.registry import HOOKS
 from autox_video.metrics.selection_score import selection_score
 
 SMOOTHING = 0.5
-"""Weight of the previous smoothed score when smoothing validation scores."""
+"""Weight of the previous smoothed score in the smoothing of validation scores."""
 
 
 @HOOKS.register_module()

@@ -23,8 +23,8 @@ class MetricsFile:
         self.waiting: list[Event] = []
 
     def append(self, event: Event) -> str | None:
-        """Write an event; return a message for the user at the first failure, otherwise None."""
-        # JSON cannot represent NaN and infinity.
+        """Write an event; return a message for the user on the first failure, otherwise None."""
+        # JSON cannot represent NaN or infinity.
         self.waiting.append(
             {
                 k: v if not isinstance(v, float) or math.isfinite(v) else None

@@ -29,7 +29,7 @@ LEAST_SECONDS_BETWEEN_LINES = 5.0
 """Minimum time between two lines in train.log within an epoch, and between two readings of the
 loss, since each reading waits for the GPU."""
 SLOW_LOADING_SHARE = 0.2
-"""Minimum share of time spent waiting for data at which the user is told the share."""
+"""Minimum share of time spent waiting for data that is reported to the user."""
 
 
 @HOOKS.register_module()
@@ -41,7 +41,8 @@ class Progress(Hook):
     spent waiting for data.
 
     Args:
-        quiet: whether to show only progress and problems and log other messages (for side runs).
+        quiet: whether to show only progress and problems and just log other messages (for side
+            runs).
     """
 
     priority = "LOW"
@@ -89,12 +90,12 @@ class Progress(Hook):
         self.best, self.resumed = best or {}, True
 
     def after_roll_back(self, runner, sentence: str) -> None:
-        """Tell the user why training was rolled back, and remove the events of steps to repeat."""
+        """Tell the user why training was rolled back; remove the events of steps to be repeated."""
         self._go_back(runner.train_loop)
         self._tell(sentence, complain)
 
     def after_train(self, runner) -> None:
-        """Write the time spent on training and saving, if this process has trained any step."""
+        """Write the time spent on training and saving, if this process has trained at all."""
         loop = runner.train_loop
         if self.resumed:
             self._tell(f"Training was already finished after {loop.epoch} epochs.")
@@ -170,7 +171,7 @@ class Progress(Hook):
         # With five classes or fewer, top-5 is always 1.
         if second and (second != "top5" or len(runner.cfg.get("classes", ())) > 5):
             beside = f"{score_label(second)} {score_text(metrics[second], clips)}, "
-        # Evaluations can be frequent, so only the best and the last ones are shown.
+        # Evaluations can be frequent, so only new best ones and the last one are shown.
         is_last = epoch >= runner.train_loop.max_epochs
         self._tell(
             f"epoch {epoch}: validation {name} {score_text(metrics[key], clips)}, {beside}"

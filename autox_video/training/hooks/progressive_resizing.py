@@ -1,4 +1,4 @@
-"""Progressive resizing: train on smaller clips at first, which allows more epochs."""
+"""Progressive resizing: train on smaller clips at first, so that more epochs fit."""
 
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS

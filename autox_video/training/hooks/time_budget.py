@@ -1,6 +1,6 @@
 """Keep a run within its time budget by shortening training that is slower than predicted.
 
-The main process decides when training ends, based on the clock of the run, and tells the other
+The main process decides when training ends, based on the run's clock, and tells the other
 processes. Checkpoints include the end of training, so that a resumed run ends at the same point.
 """
 
@@ -17,7 +17,7 @@ from autox_video.training.deadline import EarlySteps, End, Pace
 from autox_video.training.moved_end import move_end, restore_end
 
 LONGER, LONGER_FILLS = 1.15, 0.9
-"""Training is extended if LONGER times the remaining steps would fit into a share LONGER_FILLS of
+"""Training is extended if LONGER times the remaining steps would fit into the share LONGER_FILLS of
 the remaining time."""
 MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
 """Training may be extended beyond the plan until the share MORE_UNTIL of all steps is done.
@@ -27,9 +27,9 @@ FEWEST_STRETCHES = 2
 TRUSTED_STEPS = 8
 """Number of measured steps that have the same weight as the predicted speed."""
 TOLD_SHARE = 0.15
-"""Minimum change of the end of training to report, as a share of the planned steps."""
+"""Smallest shift of the end of training that is reported, as a share of the planned steps."""
 LOOK_SHARE = 0.005
-"""Time between two checks within an epoch, as a share of the time budget."""
+"""Time between two checks in the same epoch, as a share of the time budget."""
 
 
 @HOOKS.register_module()
@@ -75,7 +75,7 @@ class TimeBudget(Hook):
         self._cut: dict[str, Any] | None = None
         self._loaded: dict[str, Any] | None = None
         self._stretches: list[tuple[float, float]] = []
-        """Measured and predicted durations in seconds of the epochs trained by this process."""
+        """Measured and predicted durations, in seconds, of the epochs trained by this process."""
         self._began: tuple[float, int] | None = None
         """Time and step at which this process started or resumed the current epoch."""
         self._next_look = 0.0
@@ -133,7 +133,7 @@ class TimeBudget(Hook):
                 self.end_at(loop, *end)
 
     def new_end(self, loop) -> tuple[int, int]:
-        """Return the new total epochs and steps if the end of training must move, otherwise (0, 0).
+        """Return the new numbers of epochs and steps if the end of training must move, else (0, 0).
 
         Only the main process decides; the caller must send the result to the other processes.
         """
@@ -150,7 +150,7 @@ class TimeBudget(Hook):
         self._tell(loop)
 
     def _other_end(self, loop, at_hand: End) -> End | None:
-        """Return an earlier end if time is short, a later end if time is left, otherwise None."""
+        """Return an earlier end if time is short, a later one if time is left, otherwise None."""
         pace = self._pace(loop)
         left_sec = self._left_sec() - self.evaluation_sec * loop.evaluation_is_due()
         end = pace.end_in_time(at_hand, left_sec)

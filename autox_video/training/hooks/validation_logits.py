@@ -32,7 +32,7 @@ class SaveLogits(Hook):
 
 
 def read_logits(work_dir: Path) -> dict[str, np.ndarray] | None:
-    """Return the saved outputs of a run's last evaluation; None if the file is not readable.
+    """Return the saved outputs of a run's last evaluation; None if the file is unreadable.
 
     The result contains the clips' `positions` (N,) in the clip list, their `logits` (N, K) and
     their `labels` (N,).
