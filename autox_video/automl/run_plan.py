@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autox_video.automl.ensembling import (
+from autox_video.automl.ensembles.ensembling import (
     Chosen,
     assemble,
     choose_ensemble,
@@ -17,6 +17,7 @@ from autox_video.automl.ensembling import (
     read_choice,
     write_choice,
 )
+from autox_video.automl.ensembles.unseen_outputs import Unseen
 from autox_video.automl.finishing import (
     finish_probe,
     keep_better,
@@ -36,7 +37,6 @@ from autox_video.automl.search.search import Search
 from autox_video.automl.search.side_run import TimeLeft, peak_of, with_epochs
 from autox_video.automl.search.study import check_storage
 from autox_video.automl.settle_plan import Planned
-from autox_video.automl.unseen_outputs import Unseen
 from autox_video.config.settings import AUTO
 from autox_video.core.console import complain, say, say_detail
 from autox_video.data.listing.written_list import read_list

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autox_video.automl.ensembles.unseen_outputs import Unseen, stored
 from autox_video.automl.finishing import HEAD_OF_ALL, PROBE_ID
 from autox_video.automl.leaderboard import OpenRow, open_row, row_of
 from autox_video.automl.probing import crossval
@@ -29,7 +30,6 @@ from autox_video.automl.probing.candidates import (
 )
 from autox_video.automl.probing.extract import Extractor, Features
 from autox_video.automl.search.refit import can_refit
-from autox_video.automl.unseen_outputs import Unseen, stored
 from autox_video.config.settings import OFF
 from autox_video.evaluation.predict import build_model, for_testing
 from autox_video.metrics.headline import cross_validated, row_fields

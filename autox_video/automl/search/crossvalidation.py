@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from autox_video.automl.ensembles.unseen_outputs import Unseen
 from autox_video.automl.leaderboard import (
     Row,
     interval_text,
@@ -35,7 +36,6 @@ from autox_video.automl.search.side_run import (
     side_data,
     write_state,
 )
-from autox_video.automl.unseen_outputs import Unseen
 from autox_video.config.settings import AUTO
 from autox_video.core.console import say
 from autox_video.data.clip_table import ClipTable

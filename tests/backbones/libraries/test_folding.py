@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from timm.layers import Conv2dSame
 from torch import nn
 
 from autox_video.backbones.libraries.folding import folded
+from autox_video.backbones.libraries.fused_convolutions import Flipped, FusedConvolution
 from autox_video.backbones.libraries.library_backbone import FrameBackbone
 from autox_video.backbones.libraries.timm_images import TimmImages
 
@@ -36,13 +38,44 @@ def test_features_stay_the_same_with_fewer_batch_norms(name):
         torch.testing.assert_close(fast(clips), backbone(clips), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["resnet10t", "test_efficientnet", "tf_efficientnet_lite0"])
+@pytest.mark.parametrize("side", [64, 65])
+def test_convolutions_are_fused_with_their_activations(name, side):
+    """An odd side changes how Conv2dSame pads."""
+    backbone = trained_norms(TimmImages(name))
+    clips = torch.randn(2, 3, 2, side, side)
+    fast = folded(backbone, clips[:1])
+    fused = [each for each in fast.modules() if isinstance(each, FusedConvolution)]
+    if side == 64:
+        assert len(fused) > 10
+        assert isinstance(fast, Flipped) == name.startswith("tf_")
+        pads = [each for each in fast.modules() if isinstance(each, Conv2dSame)]
+        assert not pads and any("hardtanh" in each.options for each in fused) == ("lite" in name)
+    with torch.inference_mode():
+        found, wanted = fast(clips), backbone(clips)
+    assert (found - wanted).norm() < 1e-3 * wanted.norm()
+
+
+def test_fused_convolutions_compute_in_the_precision_of_the_backbone():
+    backbone = trained_norms(TimmImages("resnet10t", precision="bfloat16"))
+    clips = torch.randn(2, 3, 2, 64, 64)
+    fast = folded(backbone, clips[:1])
+    fused = [each for each in fast.modules() if isinstance(each, FusedConvolution)]
+    assert fused and all(each.weight.dtype == torch.bfloat16 for each in fused)
+    with torch.inference_mode():
+        found, wanted = fast(clips), backbone(clips)
+    assert found.dtype == torch.float32
+    assert (found - wanted).norm() < 0.03 * wanted.norm()
+
+
 def test_the_backbone_itself_stays_as_it_is():
     backbone = trained_norms(TimmImages("resnet10t", precision="bfloat16"))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     fast = folded(backbone, torch.randn(1, 3, 2, 64, 64))
     assert backbone.state_dict().keys() == before.keys()
     assert all(torch.equal(t, before[name]) for name, t in backbone.state_dict().items())
-    assert fast.dtype == backbone.dtype == torch.bfloat16
+    assert backbone.dtype == torch.bfloat16
+    assert all(each.dtype == torch.bfloat16 for each in fast.modules() if hasattr(each, "dtype"))
 
 
 class _OtherOrder(nn.Module):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autox_video.automl.greedy_selection import Labelled, choose_mixture, unseen_outputs
+from autox_video.automl.ensembles.greedy_selection import Labelled, choose_mixture, unseen_outputs
 from autox_video.tasks.task import TASKS
 
 SINGLE, MULTI = TASKS["single_label"], TASKS["multi_label"]

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from autox_video.automl.ensembles.greedy_selection import Labelled, choose_mixture, unseen_outputs
+from autox_video.automl.ensembles.unseen_outputs import Unseen, read_unseen
 from autox_video.automl.finishing import FINETUNE_ID, HEAD_OF_ALL, PROBE_ID, origin_of
-from autox_video.automl.greedy_selection import Labelled, choose_mixture, unseen_outputs
 from autox_video.automl.leaderboard import Row, find_row, put_row
-from autox_video.automl.unseen_outputs import Unseen, read_unseen
 from autox_video.core.console import complain, say, working_on
 from autox_video.core.errors import CheckpointError
 from autox_video.core.files import write_json

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from autox_video.automl import leaderboard
-from autox_video.automl.ensembling import outputs_of_file, read_choice
-from autox_video.automl.unseen_outputs import UNSEEN, read_unseen
+from autox_video.automl.ensembles.ensembling import outputs_of_file, read_choice
+from autox_video.automl.ensembles.unseen_outputs import UNSEEN, read_unseen
 from autox_video.data.listing.written_list import read_list
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit
