@@ -4,10 +4,10 @@ single frame.
 A textured shape moves over a plain background. Four numbers describe the shape in a frame:
 horizontal position, vertical position, rotation and size. In every clip, each of the four numbers
 starts at a value drawn uniformly from its range. The class determines which number changes, and in
-which direction. The number selected by the class changes at constant speed and wraps around at the
-end of its range. Wrapping keeps the distribution uniform: in every frame of every class, all four
-numbers are independent and uniformly distributed, so a single frame carries no information about
-the class.
+which direction. The number selected by the class changes at a constant speed and wraps around at
+the end of its range. Wrapping keeps the distribution uniform: in every frame of every class, all
+four numbers are independent and uniformly distributed, so a single frame carries no information
+about the class.
 
 Shape legend: T frames, H height, W width, S side of the sprite.
 """
@@ -110,7 +110,7 @@ def make_demo(
     on_done: Callable[[int, int], None] | None = None,
     workers: int | None = None,
 ) -> None:
-    """Write `root`/videos/*.mp4 and `root`/annotations/{train,val,test}_list.txt and classes.txt.
+    """Write videos/*.mp4 and annotations/{train,val,test}_list.txt and classes.txt under `root`.
 
     The same seed always gives the same files. If some demo files are missing, only those are
     generated. Existing files are never changed or removed.
@@ -152,7 +152,7 @@ def make_demo(
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """Demo clips as a data set for the loader; missing files are generated when they are read."""
+    """Demo clips as a data set for the loader; reading a clip generates its file if missing."""
 
     root: Path
     clips: Sequence[DemoClip]
@@ -333,7 +333,7 @@ def _polygon(rng: np.random.Generator, across: np.ndarray, down: np.ndarray) -> 
 
 
 def _colours(rng: np.random.Generator) -> np.ndarray:
-    """Return two warm and two cold colours, (4, 3), brighter than any background."""
+    """Return two warm and two cold colours (4, 3), all of them brighter than any background."""
     strong, weak = rng.uniform(190, 255, size=4), rng.uniform(20, 90, size=4)
     middle = rng.uniform(60, 200, size=4)
     warm = np.stack([strong[:2], middle[:2], weak[:2]], axis=1)

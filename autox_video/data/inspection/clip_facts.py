@@ -90,7 +90,7 @@ class Contents(NamedTuple):
         return cls(*(np.zeros((count, size), dtype=np.uint8) for size in _CONTENT_BYTES))
 
     def put(self, position: int, inspection: Inspection) -> None:
-        """Store one clip's inspection in its row."""
+        """Store one clip's inspection in the row at `position`."""
         for column, row in zip(self, inspection[1:], strict=True):
             column[position] = np.frombuffer(row, dtype=np.uint8)
 

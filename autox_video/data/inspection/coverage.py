@@ -15,7 +15,7 @@ def mean_rounds(facts: Sequence[ClipFacts], span_sec: float, *, num_clips: int) 
     Args:
         facts: facts about the videos to test; unreadable videos are not counted.
         span_sec: span of one test clip, in seconds.
-        num_clips: test clips per round.
+        num_clips: number of test clips per round.
     """
     readable = [clip.seconds for clip in facts if clip.error is None]
     rounds = [rounds_of(seconds, span_sec, num_clips=num_clips) for seconds in readable]
@@ -30,7 +30,7 @@ def notes_on_long_clips(
     Args:
         splits: inspected clips by split name.
         span_sec: span of one model input, in seconds.
-        num_clips: test clips per round.
+        num_clips: number of test clips per round.
         probes: whether a probe is trained; a probe uses only the middle `span_sec` of each video.
     """
     most = num_clips * max(1, MOST_TEST_CLIPS // num_clips)

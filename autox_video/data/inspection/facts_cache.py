@@ -34,7 +34,7 @@ def default_cache_path() -> Path | None:
 
 
 class FactsCache:
-    """Stores inspected clips by path in a database that runs can share; its errors are not fatal.
+    """Stores inspected clips in a database that runs can share; database errors are not fatal.
 
     Args:
         file: path to the database, which is created if needed; None: no cache.
@@ -91,7 +91,7 @@ class FactsCache:
 
     @contextmanager
     def _failing_softly(self) -> Iterator[None]:
-        """Report any database error in the block, then recreate the database or stop using it."""
+        """Report any database error in the block, and recreate the database or stop using it."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:

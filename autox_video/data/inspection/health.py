@@ -187,7 +187,7 @@ def _imbalance(health: Health) -> dict[str, Any]:
 
 
 def _odd(health: Health) -> Iterator[Clip]:
-    """Yield each unusual clip that is readable, with the reasons why it is unusual."""
+    """Yield each readable clip that is unusual, with the reasons why it is."""
     readable = [(number, fact) for number, fact in enumerate(health.facts) if fact.error is None]
     facts = [fact for _, fact in readable]
     measures = {

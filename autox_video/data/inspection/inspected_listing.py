@@ -90,7 +90,7 @@ def _rows_of(tables: Splits) -> dict[str, slice]:
 
 
 def _say_late_ends(name: str, clips: ClipTable, videos: Sequence[ClipFacts]) -> list[str]:
-    """Report segments that extend far past their videos' ends; the times may be frame numbers."""
+    """Report segments that extend far beyond their videos; the times may be frame numbers."""
     if clips.segments is None:
         return []
     late = [

@@ -13,7 +13,7 @@ from autox_video.data.listing.spelling import file_key, folder_key
 from autox_video.video.files.suffixes import VIDEO_SUFFIXES, split_suffix
 
 COMPARED_AT_MOST = 20_000
-"""Similar names are not searched for among more clips than this, which would take too long."""
+"""If there are more clips than this, the slow search for similar names is skipped."""
 
 # Label Studio adds a prefix to the names of uploaded files: 0a1b2c3d-NAME.
 _UPLOADED = re.compile(r"(?<![^/])[0-9a-f]{8}-(?=[^/]*$)")
@@ -62,7 +62,7 @@ class ClipTree:
     def candidates(self, path: str) -> list[str]:
         """Return the paths, relative to the root, of the clips that match `path` best.
 
-        A matching path may differ from `path` in slashes, case, Unicode normalisation, %20 and
+        A matching path may differ from `path` in slashes, case, Unicode normalisation, %20 or
         suffix, and either path may have additional leading folders.
         """
         path = re.sub("^file://", "", path, flags=re.IGNORECASE)
@@ -130,7 +130,7 @@ def _stem_key(path: str) -> str:
 
 
 def stem_of(name: str) -> str:
-    """Return a clip's name without folders and video suffix."""
+    """Return a clip's name without its folders and video suffix."""
     base = name.rpartition("/")[2]
     stem, suffix = split_suffix(base)
     return stem if suffix in VIDEO_SUFFIXES else base

@@ -30,7 +30,7 @@ class Listing:
     classes: tuple[str, ...]
     """Class names by index; "0", "1", ... if the classes have no names."""
     named: bool
-    """Whether the class names come from a list, from folders or from a file of class names."""
+    """Whether the class names come from a list, from folders or from a class name file."""
     train: ClipTable
     val: ClipTable | None
     """Validation clips; None if `train` has yet to be split."""
@@ -232,12 +232,12 @@ def read_test(
     multi_label: bool = False,
     on_note: Callable[[str], None] = complain,
 ) -> ClipTable | None:
-    """Read and check the test clips, from the test list or from the training data.
+    """Read the test clips from the test list or from the training data, and check them.
 
     The table has no labels if the test list has none. Duplicate lines are dropped.
 
     Args:
-        settings: the settings, which include data_root and the lists.
+        settings: the user's settings, including data_root and the lists.
         classes: the model's class names; labels are names or indices of these classes.
         multi_label: whether the model is multi-label.
         on_note: called with each message about how the list was read.

@@ -31,7 +31,7 @@ def _has_no_width(char: str) -> bool:
 
 
 def as_drawn(text: str) -> str:
-    """Return a key that is equal for names that look alike, even in different alphabets."""
+    """Return a key that is the same for names that look alike, even in different alphabets."""
     return unicodedata.normalize("NFKC", as_seen(text)).translate(_DRAWN_ALIKE)
 
 
@@ -48,7 +48,7 @@ def _escape(char: str) -> str:
 
 
 def file_key(path: str) -> str:
-    """Return a key that is equal for paths that mean the same file on different systems.
+    """Return a key that is the same for paths that mean the same file on different systems.
 
     The key ignores case and Unicode normalisation. Backslashes become slashes, and %20 becomes a
     space.
@@ -60,5 +60,5 @@ def file_key(path: str) -> str:
 
 
 def folder_key(name: str) -> str:
-    """Return a key that is equal for folders and labels that mean the same class."""
+    """Return a key that is the same for folders and labels that mean the same class."""
     return as_seen(name).replace("_", " ").casefold()

@@ -1,4 +1,4 @@
-"""The data set of listed clips, which a pipeline reads and crops, and its batches."""
+"""A data set of listed clips, which a pipeline reads and crops, and a loader of its batches."""
 
 import math
 import mmap
@@ -49,7 +49,7 @@ class ClipDataset:
     seed: int = 0
     """Seed for all random numbers."""
     rounds: Sequence[int] | None = None
-    """For testing, the round to read from each clip (see `sampling.rounds_of`), or None."""
+    """The round to read from each clip when testing (see `sampling.rounds_of`), or None."""
 
     def __post_init__(self) -> None:
         if isinstance(self.clips, str):
@@ -167,7 +167,7 @@ class ClipBatches(ClipLoader):
         return math.ceil(clips / self.batch_size)
 
     def tolerate(self, tolerated: float) -> None:
-        """Let reading stop once more than this share of all clips is unreadable."""
+        """Set the share of unreadable clips above which reading stops."""
         self.tolerance = Tolerance.of_share(tolerated, len(self.dataset))
 
     def nothing(self) -> dict[str, Any]:
@@ -181,8 +181,8 @@ class ClipBatches(ClipLoader):
         Each batch is a `ClipDataset.batch` with four more keys: `unreadable`, the unreadable clips;
         `taken`, the number of clips of the epoch up to the end of the batch; `weight`, by which
         this process's mean is multiplied so that the mean over the processes equals the mean over
-        the whole batch; and `is_full`. With shuffling, unreadable clips are replaced by other
-        clips.
+        the whole batch; and `is_full`. If clips are shuffled, unreadable clips are replaced by
+        other clips.
         """
         order = self._order(epoch)
         starts = range(skip, len(order), self.batch_size)

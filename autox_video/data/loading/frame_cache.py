@@ -66,7 +66,7 @@ class CachedClip:
     times_sec: np.ndarray
     """Times (T,) float64 in seconds, in increasing order."""
     index: np.ndarray
-    """Index (T,) int32 of the frame on screen at each time."""
+    """Index (T,) int32 of the frame shown at each time."""
     frames: np.ndarray
     """Frames (N, H, W, 3) uint8 RGB, read-only."""
 
@@ -80,7 +80,7 @@ class FrameCache:
     """Cached clips in a folder of limited size, which several processes and runs may share.
 
     Clips of this run are never evicted, so that a data set larger than the cache stays partly
-    cached over all epochs. If the disk is full or the folder is not writable, caching stops.
+    cached throughout all epochs. If the disk is full or the folder is not writable, caching stops.
     """
 
     def __init__(self, folder: str | Path, max_gib: float) -> None:

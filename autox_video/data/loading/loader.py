@@ -38,7 +38,8 @@ class Tolerance:
 
     @classmethod
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
-        """Return the tolerance for a share of `clips`; a share above 0 allows at least one clip."""
+        """Return the tolerance for a share of unreadable clips; if above 0, it allows at least
+        one."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
         # The longest run that chance explains if this share of all clips is unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf
@@ -102,7 +103,7 @@ class ClipLoader:
     ) -> Iterator[Loaded]:
         """Yield the items of each batch, without unreadable items.
 
-        If more clips are unreadable than tolerated, reading stops: the current batch is the last
+        If more clips than tolerated are unreadable, reading stops: the current batch is the last
         one and may be incomplete.
 
         Args:
@@ -143,7 +144,7 @@ class ClipLoader:
 
     @property
     def gives_up(self) -> bool:
-        """Whether more clips are unreadable than tolerated."""
+        """Whether more clips than tolerated are unreadable."""
         return len(self.broken) > self.tolerance.broken or self._in_a_row > self.tolerance.in_a_row
 
     def close(self) -> None:
@@ -169,7 +170,7 @@ class ClipLoader:
         return task
 
     def _succeeds(self, task: Task, unreadable: list[Unreadable]) -> bool:
-        """Wait for a task; return whether it succeeded, and record and report its clip if not."""
+        """Wait for a task and return whether it succeeded; record and report a clip that failed."""
         if self._pool is None:
             task.value, task.error = read_in_process(self.dataset, task.index, self._rows[task.row])
         while self._pool is not None and not task.done:

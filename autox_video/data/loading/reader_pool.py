@@ -44,7 +44,7 @@ class Readable(Protocol):
     def read(self, index: int, out: np.ndarray) -> Any:
         """Write the item at `index` (epoch * len + position) into `out`; raises VideoError.
 
-        The return value is passed on along with the item.
+        The return value is passed on with the item.
         """
 
     def name(self, index: int) -> str:
@@ -95,7 +95,7 @@ class ReaderPool:
     count: int
     """Number of workers."""
     time_limit_sec: float
-    """Limit on a worker's CPU time per item, and limit on its time without progress."""
+    """Limit on a worker's CPU time per item, and also on its time without progress."""
     waited_sec: float = 0.0
     """Time spent waiting for answers; used as a clock that stops while the machine is paused."""
     looked_at: float = 0.0
@@ -223,7 +223,7 @@ def _progress(pid: int) -> object:
 
 
 def _work(pool: ReaderPool, pipe: Connection, parent: int) -> None:
-    """Answer each task (index, row) with the value of `read`, a read error, and a fatal error."""
+    """Answer each task (index, row) with (value, read error, fatal error); an error may be None."""
     _stand_alone(parent)
     while True:
         try:

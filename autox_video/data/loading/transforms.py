@@ -121,7 +121,7 @@ class ReadClips(BaseTransform):
         return times.reshape(rounds, -1)[number]
 
     def _all_times(self, seconds: float) -> np.ndarray:
-        """Return all times that can be requested, sorted."""
+        """Return all times that can be requested, in order."""
         if self.test_mode:
             return np.unique(test_times(seconds, *self._slots, num_clips=self.num_clips))
         return all_train_times(seconds, *self._slots, jitter=self.jitter)

@@ -12,9 +12,9 @@ from autox_video.core.wording import counted
 from autox_video.data.splitting.known_clips import UNREADABLE, KnownClips
 
 NEARLY_ALL, HALF = 0.8, 0.5
-"""A class counts as renamed if at least the share HALF of all its clips, and at least the share
+"""A class counts as renamed if at least a share HALF of all its clips, and at least a share
 NEARLY_ALL of its clips that are still listed, have the new class name. If the clips are matched by
-file name alone, at least the share NEARLY_ALL of all clips of the class must have the new name."""
+file name alone, at least a share NEARLY_ALL of all clips of the class must have the new name."""
 
 EXAMPLES = 3
 
@@ -49,7 +49,7 @@ class Changes:
 
     @property
     def relabelled(self) -> list[int]:
-        """Rows in `now` of clips whose class has changed, not just been renamed."""
+        """Rows in `now` of clips whose class has changed and has not merely been renamed."""
         return [r for r, _ in self._used() if self._old_label(r) not in (None, self._label(r))]
 
     @property
@@ -72,13 +72,13 @@ class Changes:
 
     @property
     def new_classes(self) -> list[str]:
-        """Classes that are new, in order."""
+        """New classes, in index order."""
         known = {*self.before.classes, *self.renamed.values()}
         return [name for name in self.now.classes if name not in known and self.before.classes]
 
     @property
     def lost_classes(self) -> list[str]:
-        """Classes that are gone, in order."""
+        """Classes that no longer exist, in index order."""
         left = {*self.now.classes, *self.renamed}
         return [name for name in self.before.classes if name not in left]
 
@@ -95,7 +95,7 @@ class Changes:
         return not (clips or self.renamed or self.lost_classes or self.is_reordered)
 
     def sentence(self) -> str:
-        """Return all changes as part of a sentence; "" if nothing has changed."""
+        """Return text for a sentence that describes all changes; "" if nothing has changed."""
         kinds = (
             (self.new, ("is new", "are new"), self._examples(self.now)),
             (self.gone, ("is gone", "are gone"), self._examples(self.before)),
@@ -258,7 +258,7 @@ def _find_renamed(before: KnownClips, now: KnownClips, earlier: Mapping[int, int
 
 
 def _one_to_one(counts: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs with the highest counts such that each name is in only one pair."""
+    """Yield the pairs with the highest counts such that each name occurs in only one pair."""
     used: set[tuple[int, str]] = set()
     for pair in sorted(counts, key=lambda pair: (-counts[pair], pair)):
         names = set(enumerate(pair))
@@ -278,7 +278,7 @@ def _only_class(clips: KnownClips, row: int) -> str | None:
 
 
 def _within_class(key: Hashable, name: str) -> Hashable:
-    """Return a key without the class folder; unchanged if the path contains no class folder."""
+    """Return a key without its class folder, or unchanged if its path contains no class folder."""
     path, segment = key if isinstance(key, tuple) else (key, None)
     *folders, file = path.split("/")
     if name not in folders:

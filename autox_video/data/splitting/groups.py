@@ -25,7 +25,7 @@ def same_digest(digests: np.ndarray) -> np.ndarray:
 
 
 def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Merge the groups of the two clips of each pair in `pairs` (P, 2)."""
+    """For each pair of clips in `pairs` (P, 2), merge the groups that contain them."""
     if not len(pairs):
         return labels.copy()
     # Importing scipy takes half a second; mistakes in a list should be reported without that delay.
@@ -41,12 +41,12 @@ def join(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def either(labels: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Group clips that are in the same group according to `labels` or to `others`."""
+    """Group clips that are in the same group according to `labels` or `others`."""
     return join(labels, np.stack([alone(len(others)), others], axis=1))
 
 
 def members(labels: np.ndarray) -> list[np.ndarray]:
-    """Return the rows of each group of two or more clips, in order of their first clips."""
+    """Return the rows of each group of two or more clips, ordered by the groups' first clips."""
     order = np.argsort(labels, kind="stable")
     ends = np.flatnonzero(np.diff(labels[order])) + 1
     return [group for group in np.split(order, ends) if len(group) > 1]

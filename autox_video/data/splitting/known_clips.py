@@ -38,7 +38,7 @@ class KnownClips:
         return len(self.keys)
 
     def content(self, row: int) -> Hashable | None:
-        """Return a key that is equal for clips with equal content; None if there is no digest."""
+        """Return a key that is the same for clips with equal content; None without a digest."""
         digest = self.digests[row]
         return (digest, _parts(self.keys[row])[1]) if digest else None
 

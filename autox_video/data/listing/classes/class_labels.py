@@ -40,8 +40,8 @@ class Labels:
 def has_joined_labels(splits: Splits, names: Names | None) -> bool:
     """Whether some labels seem to consist of several classes, written as `one;other`.
 
-    A label counts as several classes if all its parts are numbers, or all are classes in `names`.
-    If there are no `names`, it is enough for one part to occur in another label too.
+    A label counts as several classes if its parts are all numbers, or all classes in `names`. If
+    there are no `names`, it is enough for one part to occur in another label too.
     """
     texts = {text for clips in splits.values() for text in set(clips.labels or ())}
     parts = {text: parts_of(text) for text in texts}
@@ -159,7 +159,7 @@ class _Numbering:
         return Labels(classes, named, of_labels, [], tuple(self.notes))
 
     def _are_class_names(self) -> bool:
-        """Whether the labels are given class names rather than indices."""
+        """Whether the labels are class names rather than indices."""
         if self.names is None or self.names[0] == tuple(map(str, range(len(self.names[0])))):
             return False  # each name equals its index, so it makes no difference
         return not self.texts.isdisjoint(self.names[0])

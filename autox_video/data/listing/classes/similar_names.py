@@ -81,7 +81,7 @@ def _no_classes(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _of_parts(names: Iterable[str]) -> str | None:
-    """If most names are combinations of the same parts, return a name that joins several."""
+    """If most names combine the same parts, return one of these combinations."""
     parts = {name: _JOINED.split(name) for name in names}
     joined = [name for name, of_name in parts.items() if len(of_name) > 1 and all(of_name)]
     counts = Counter(part for name in joined for part in set(parts[name]))
@@ -152,7 +152,7 @@ def _typos(clips: Mapping[str, int]) -> Iterator[str]:
 
 
 def _slip(short: str, long: str) -> str | None:
-    """Return how likely it is that one name is a typo of the other: certain, likely or None.
+    """Return how likely it is that one name is a typo of the other: `certain`, `likely` or None.
 
     Swapped letters, a doubled letter or a plural s certainly indicate a typo; a different or
     missing letter probably does. Names that differ in a digit (class1, class2), in the first letter

@@ -26,7 +26,7 @@ class ListedClips:
 
 
 def recognise(path: str, reading: Reading) -> str:
-    """Return the name of a list's format, judging by the list's content.
+    """Return the name of a list's format, judging by the list's contents.
 
     Formats are tried in reverse order of registration: formats from the user's modules come first,
     followed by the built-in formats, from the most specific to the most general. `list` is the

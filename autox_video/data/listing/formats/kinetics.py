@@ -1,7 +1,7 @@
 """Kinetics' lists: CSV files with the columns label, youtube_id, time_start, time_end and split.
 
-A file named ID_000010_000020 or ID_10_20, with any suffix, is a clip that has already been cut from
-second 10 to second 20. A file named only ID is treated as the whole video, and the clip is the
+A file named ID_000010_000020 or ID_10_20, with any suffix, is a clip already cut to the segment
+from second 10 to second 20. A file named only ID is treated as the whole video, and the clip is the
 segment from time_start to time_end.
 """
 

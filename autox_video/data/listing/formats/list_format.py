@@ -124,7 +124,7 @@ class Reading:
     may_lack_labels: bool = False
     """Whether some clips may lack labels although others have them."""
     several_numbers: bool | None = None
-    """Whether all numbers after a path are labels; None if the list's content decides."""
+    """Whether all numbers after a path are labels; None if the list's contents decide."""
     remote_cache: str = AUTO
     allow_outside: bool = False
     tree: ClipTree | None = None
@@ -139,9 +139,9 @@ class ListFormat:
     """The base class of list formats; its defaults suit plain lists."""
 
     data_set: str = ""
-    """The data set that publishes these lists, if any. If this is set, the clips are searched for
-    by name in all folders under data_root, some clips may be missing, and the labels are class
-    names."""
+    """The data set that publishes these lists, if any. If a data set is named, its clips are
+    searched for by name in all folders under data_root, some clips may be missing, and the labels
+    are class names."""
     has_plain_tests: bool = False
     """Whether test lists that look plain are read in the same format as the training list."""
     repeats_are_labels: bool = False

@@ -133,7 +133,7 @@ def _first_line(text: str, data_root: str) -> tuple[int, str]:
 
 
 def _columns_without_header(text: str) -> Columns | None:
-    """Return the columns of a headerless CSV if it has two and one contains only video names."""
+    """Return the columns of a headerless CSV if it has two, one of which lists only videos."""
     lines = [line for _, line in data_lines(text)]
     for delimiter in DELIMITERS if lines else "":
         if any(delimiter not in line for line in lines):

@@ -34,7 +34,7 @@ def looks_like_json(text: str) -> bool:
 
 
 def parse(text: str, source: str) -> tuple[Any, list[int]]:
-    """Return the value of JSON and an empty list, or the records and line numbers of JSON Lines.
+    """For JSON, return the value and an empty list; for JSON Lines, the records and line numbers.
 
     Raises ListingError if the text is neither JSON nor JSON Lines.
     """
@@ -49,7 +49,7 @@ def parse(text: str, source: str) -> tuple[Any, list[int]]:
 
 
 def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
-    """Return the JSON objects and numbers of the lines; raises ListingError for an invalid line."""
+    """Return the JSON object on each line, and the line numbers; raises ListingError if invalid."""
     records, lines = [], []
     for number, line in data_lines(text):
         try:
@@ -65,7 +65,7 @@ def parse_lines(text: str, source: str) -> tuple[list[Record], list[int]]:
 def read_records(
     records: Sequence[Record], lines: Sequence[int], source: str, tree: ClipTree
 ) -> Table:
-    """Return a table of records, found on `lines`; raises ListingError if none has a path."""
+    """Return a table of the records found on `lines`; raises ListingError if none has a path."""
     rows = [
         (line, row) for line, record in zip(lines, records, strict=True) for row in flatten(record)
     ]
@@ -81,7 +81,7 @@ def read_records(
 
 
 def find_lines(table: Table, text: str) -> None:
-    """Set the line number of each clip to the next line in which the clip's path occurs."""
+    """Set the line number of each clip to the next line on which the clip's path occurs."""
     line, position = 1, 0
     for index, path in enumerate(table.paths):
         written = json.dumps(path, ensure_ascii=not path.isascii() and "\\u" in text)
@@ -136,7 +136,7 @@ def _says_label(record: Record, inner: str) -> bool:
 
 
 def _say_times(parts: Sequence[Record]) -> bool:
-    """Whether the parts of a record have times and so are segments of the video."""
+    """Whether the parts of a record have times and are therefore segments of the video."""
     names = list(dict.fromkeys(key for part in parts for key in part))
     columns = columns_of([*names, "path"], need_labels=False)
     times = (columns.start, columns.end, *columns.other_times)

@@ -1,4 +1,4 @@
-"""Read rows of CSV or JSON with named columns as clips, and report columns that are ignored."""
+"""Read rows of CSV or JSON with named columns as clips, and report ignored columns."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ NO_LABEL = ("", "nan", "<na>", "n/a", "#n/a", "#na", "#ref!", "#value!", "#name?
 
 _NAMED_AT_MOST = 5
 _REMEMBERED = 100
-"""Number of distinct values kept per unused column; split columns have fewer."""
+"""Number of distinct values kept per unused column; a split column has fewer."""
 _OTHER_VALUES = 5
 """A split column has at most this many distinct values that are not split names."""
 

@@ -43,7 +43,7 @@ def read_segment(start: str, end: str, unit: str = "s") -> Segment:
 
 
 def part_of_video(segment: Segment, first_sec: float, seconds: float) -> tuple[float, float]:
-    """Return the start of a segment in seconds from the first frame, and its length.
+    """Return a segment's start, in seconds from the first frame, and its length.
 
     Args:
         segment: start and end in presentation time, or WHOLE_VIDEO.
