@@ -1,4 +1,4 @@
-"""Errors and notes about inspected clips, for both training and `check`."""
+"""Errors and notes about inspected clips, used by both training and `check`."""
 
 import tempfile
 from collections.abc import Mapping, Sequence

@@ -49,7 +49,7 @@ class Terms:
 
     @classmethod
     def of(cls, settings: Settings, device: str) -> "Terms":
-        """Return the terms that follow from the user's settings."""
+        """Return the terms set by the user's settings."""
         budget = None if settings.time_budget == AUTO else settings.time_budget
         return cls(device, budget, settings.noncommercial, settings.download == AUTO)
 
@@ -78,7 +78,7 @@ def fetch_wanted(folders: Sequence[Path], backbone: str | None, terms: Terms) ->
 
 
 def _candidates(folders: Sequence[Path], backbone: str | None, terms: Terms) -> Sequence[KnownFile]:
-    """Return the weights that the rules recommend, or else the weights published by a library.
+    """Return the weights recommended by the rules, or otherwise those published by a library.
 
     If published weights exist but are not used, a message says why.
     """

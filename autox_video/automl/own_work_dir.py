@@ -17,7 +17,7 @@ def refuse_run_of_others(settings: Settings, *, fresh: bool) -> None:
         fresh: whether an existing run in the work dir is moved aside.
 
     Raises:
-        CheckpointError: the work dir contains a run on a different folder of clips with the same
+        CheckpointError: the work dir contains a run on clips in a different folder of the same
             name.
         ConfigError: the work dir contains the run that `from_plan` specifies.
     """

@@ -36,7 +36,7 @@ def show_summary(
 
 
 def clips_text(listing: Listing) -> str:
-    """Return text with the number of readable clips per split and the number of skipped clips."""
+    """Return the numbers of readable clips per split and of skipped clips, as text."""
     readable = {
         name: len(clips) - len(clips.unreadable()) for name, clips in listing.splits.items()
     }

@@ -230,7 +230,7 @@ def check_work_dir(folder: Path) -> None:
 
 
 def check_writable(key: str, folder: Path) -> None:
-    """Create the folder given by the config key `key`; raise ResourceError if not writable."""
+    """Create the folder set by the config key `key`; raise ResourceError if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

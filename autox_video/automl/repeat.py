@@ -21,7 +21,7 @@ from autox_video.video.files.remote import full_root
 _FILES = ("class_names", "ann_file_train", "ann_file_val", "ann_file_test")
 
 _AS_KEYS = {"mode", "backbone", "pretrained", "window_size", "seed"}
-"""Fields needed before planning; `keys_of_plan` repeats them as config keys."""
+"""Fields needed before planning, which `keys_of_plan` returns as config keys."""
 _OF_DATA = {"num_classes", "test_clips"}
 _OF_MACHINE = {
     *("device", "processes", "workers", "accumulation", "gradient_checkpointing", "compile"),

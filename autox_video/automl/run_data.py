@@ -50,7 +50,7 @@ def listing_fingerprint(listing: Listing) -> str:
 def begin_run(
     work_dir: Path, listing: Listing, readable: Listing, task: str, remote_cache: str
 ) -> tuple[TrainingData, dict[str, Any]]:
-    """Write clips.json and the lists of a new run, which uses only the readable clips.
+    """Write clips.json and the clip lists of a new run, which uses only the readable clips.
 
     Args:
         work_dir: the work dir of the run.
@@ -189,9 +189,9 @@ def split_as_begun(work_dir: Path, record: RunRecord, listing: Listing) -> Listi
 
 
 def _adds_only(before: KnownClips, now: KnownClips, listing: Listing) -> bool:
-    """Return whether the only change is added clips, which a resumed run can ignore.
+    """Return whether clips have only been added, which a resumed run can ignore.
 
-    Removed test clips are also allowed.
+    Removing test clips is also allowed.
     """
     same_labels = listing.test is None or listing.classes == before.classes
     return same_labels and compare(before.in_splits(SPLITS), now).adds_only

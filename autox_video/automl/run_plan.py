@@ -1,4 +1,4 @@
-"""Train a plan, use the remaining time for side runs, and keep the best weights."""
+"""Train the planned model, use the remaining time for side runs, and keep the best weights."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,8 +73,8 @@ class Job:
     refits: bool
     """Whether the run ends with a refit on training and validation clips."""
     groups: np.ndarray | None
-    """Group of each training and validation clip, for choosing an ensemble; None for no
-    ensemble."""
+    """Group of each training and validation clip, for choosing an ensemble; None if none is
+    made."""
     num_val: int
     val_groups: np.ndarray | None
     """Group of each validation clip (N,); None if the choice of weights is not cross-validated."""
@@ -154,7 +154,7 @@ def _finish_probe(job: Job) -> Figures:
 
 
 def _choose(job: Job, trained: Mapping[str, Unseen | None]) -> Chosen | None:
-    """Choose an ensemble of the probes and, if their outputs are given, of the trained weights."""
+    """Choose an ensemble of the probes and of any trained weights whose outputs are given."""
     if job.groups is None:
         return None
     return choose_ensemble(job.record, job.work_dir, trained, job.groups)
@@ -182,7 +182,7 @@ def _use_what_is_left(job: Job, best: Figures) -> Figures:
 
 
 def _refit(job: Job, refit: Refit | None, best: Figures, left: TimeLeft) -> None:
-    """Train the best weights once more with the validation clips, if the run does so."""
+    """Retrain the best model on all clips, including validation clips, if the run does a refit."""
     if refit and best["epoch"]:
         refit.run(left, best)
     elif refit:
@@ -197,13 +197,13 @@ def _with_ensemble(
 ) -> Figures:
     """Choose an ensemble, refit the best weights, and assemble the ensemble.
 
-    The members are chosen before the refit, which leaves no unseen clips.
+    The members are chosen before the refit, because no clips are unseen after the refit.
 
     Args:
         job: the job.
         best: the metrics of the best weights.
-        folds: the cross-validation of the plan, if there was one.
-        refit: refits the best weights; None for no refit.
+        folds: the cross-validation of the plan, if any.
+        refit: function that refits the best weights; None for no refit.
     """
     work_dir = job.work_dir
     files = processes.run_on_rank_zero(lambda: _members_in_time(job))
@@ -227,7 +227,7 @@ def _with_ensemble(
 
 
 def _members_in_time(job: Job) -> list[str]:
-    """Return the files of models that an ensemble could use; [] if there is no time to compare."""
+    """Return the files of candidate members; [] if there is no time to compare the models."""
     if job.groups is None:
         return []
     if job.deadline is not None:
@@ -241,7 +241,7 @@ def _members_in_time(job: Job) -> list[str]:
 def _trained_outputs(
     job: Job, file: str, folds: CrossValidation | None
 ) -> dict[str, Unseen | None]:
-    """Return the outputs of the trained weights in a file for clips they were not trained on."""
+    """Return a trained model's outputs for clips it was not trained on, given its weight file."""
     if file in PROBES:
         return {}
     data = job.record.data
@@ -282,7 +282,7 @@ def _search(job: Job, plan: Plan, best: Figures, left: TimeLeft) -> Figures:
 
 
 def _use_of_time_left(num_val: int, *, folds: bool, refits: bool) -> str:
-    """Return a sentence that says how the time left after training is used."""
+    """Return a sentence on how the time left after training is used."""
     use = "The rest of time_budget is spent on a search over other choices"
     if folds:
         use = (

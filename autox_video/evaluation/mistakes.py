@@ -43,7 +43,7 @@ class ClassCounts:
 
     @property
     def recall(self) -> float:
-        """The share of clips in this class that are predicted as this class."""
+        """The share of the class's clips that are predicted correctly."""
         return self.right / self.clips
 
 

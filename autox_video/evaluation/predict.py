@@ -90,7 +90,7 @@ def for_testing(
 
 
 def build_model(config: Config) -> nn.Module:
-    """Build the recognizer described by a config, without initialising the weights."""
+    """Build the recognizer that a config describes, without initialising its weights."""
     with DefaultScope.overwrite_default_scope("mmaction"):
         return MODELS.build(config.model)
 
@@ -212,7 +212,7 @@ class _Job:
     def scored(
         self, clips: ClipTable, rounds: Sequence[int], on_done: Callable[[int], None] | None
     ) -> tuple[dict[int, np.ndarray], dict[int, str], dict[int, float]]:
-        """Score one round of each clip, sharing the work among all processes.
+        """Score one round of views for each clip, sharing the work among all processes.
 
         Returns the clips' outputs, errors and lengths in seconds, each keyed by position.
         """

@@ -100,7 +100,7 @@ class Provenance:
     decoder: str
     """The decoder that read the clips."""
     data_root: str
-    """The folder or address to which the clips' paths are relative."""
+    """The folder or address that the clips' paths are relative to."""
     classes: tuple[str, ...]
 
 
@@ -116,7 +116,7 @@ def results(
         task: the task of the model.
         predictions: the predictions, with calibrated probabilities if there is a calibration.
         provenance: the origin of the predictions.
-        calibration: how the probabilities were calibrated; None if they were not.
+        calibration: how the probabilities were calibrated; None for uncalibrated probabilities.
     """
     classes = provenance.classes
     return {
@@ -205,7 +205,7 @@ def keep_other_results(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def mistakes_file(results_file: Path) -> Path:
-    """Return the path of the list of mistakes for a results file; both are in the same folder."""
+    """Return the path of the list of mistakes that belongs to a results file in the same folder."""
     is_usual = results_file.name == RESULTS
     return results_file.with_name(MISTAKES if is_usual else f"{results_file.stem}-{MISTAKES}")
 

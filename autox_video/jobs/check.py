@@ -29,7 +29,7 @@ Findings = Iterator[tuple[str, Sequence[str]]]
 def check(settings: Settings) -> dict[str, Any]:
     """Inspect every listed clip; show and return the report, and write WORK_DIR/check/check.json.
 
-    Clip lists without the bad clips (see `health.good_clips`) are written to the same folder.
+    Clip lists without the bad clips (see `health.good_clips`) are also written to that folder.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.

@@ -1,4 +1,4 @@
-"""Suggest useful next commands, which use the same config as the last command."""
+"""Suggest useful next commands with the same config as the last command."""
 
 from collections.abc import Mapping
 

@@ -1,11 +1,11 @@
-"""Calibrate probabilities with one temperature, fitted on clips not used for training.
+"""Calibrate probabilities with a single temperature, fitted on clips not used for training.
 
 Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2)
 takes the softmax of logits / T, which does not change the order of the classes. With few clips, the
 maximum-likelihood T is mostly due to chance, and can make the probabilities worse. T is therefore
 the value closest to 1 that the clips do not reject (95% likelihood-ratio test). With few clips, T
-is usually 1; with many clips, T is close to the maximum-likelihood value. T is used only if neither
-the loss nor the calibration error gets worse in cross-validation over the same clips.
+is usually 1; with many clips, T is close to the maximum-likelihood value. T is used only if it
+makes neither the loss nor the calibration error worse in cross-validation over the same clips.
 
 Adding a constant to all logits of a clip does not change any result, so log-probabilities can be
 used as logits.
@@ -72,7 +72,7 @@ def likeliest_temperature(
     Args:
         logits: (N, K) or (R, N, K), N >= 1.
         labels: (N,) true classes.
-        weights: (N,) weight of each clip; None: all weights are 1.
+        weights: (N,) weight of each clip; if None, all weights are 1.
     """
     loss = _loss_by_log(logits, labels, weights)
     return math.exp(_minimum(lambda x: loss(x) + 0.5 * (x / PRIOR_SPREAD) ** 2))
@@ -187,7 +187,7 @@ def choose_temperature(
     Args:
         logits: (N, K) or (R, N, K), finite, N >= 1, of a model that was not trained on the clips.
         labels: (N,) true classes.
-        weights: (N,) weight of each clip; None: all weights are 1.
+        weights: (N,) weight of each clip; if None, all weights are 1.
     """
     logits = logits.reshape(-1, *logits.shape[-2:])
     weights = np.ones(len(labels)) if weights is None else weights
@@ -238,7 +238,7 @@ class OutOfFold:
     """Whether each clip's class occurred in the training clips of the model predicting it, (N,)."""
 
     def with_those_of(self, logits: np.ndarray, labels: np.ndarray) -> "OutOfFold":
-        """Return predictions with logits (M, K) and labels (M,), followed by these predictions."""
+        """Return these predictions, preceded by predictions with logits (M, K) and labels (M,)."""
         repeated = np.broadcast_to(logits, (len(self.logits), *logits.shape))
         known = np.isin(labels, self.labels[self.learnt])
         return OutOfFold(

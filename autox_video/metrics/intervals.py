@@ -15,7 +15,7 @@ LEVEL_DEVIATIONS = 1.959964
 QUANTILES = (0.025, 0.975)
 MOST_DRAWS, FEWEST_DRAWS = 1000, 100
 MOST_WORK = 2e8
-"""Upper limit on draws x clips x classes; an interval then takes a few seconds at most."""
+"""Upper limit on draws x clips x classes, so that an interval takes a few seconds at most."""
 _DRAWS_AT_A_TIME = 50
 
 FEW_VALIDATION_CLIPS = 30

@@ -1,4 +1,4 @@
-"""Find the epoch after which the validation score clearly dropped, a sign of overfitting."""
+"""Find the epoch after which the validation score clearly drops, a sign of overfitting."""
 
 import math
 from collections.abc import Sequence

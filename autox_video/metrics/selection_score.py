@@ -31,7 +31,7 @@ def _main(evaluation: Mapping[str, Any] | None) -> tuple[str, Task] | None:
 
 
 def main_score(evaluation: Mapping[str, Any] | None) -> str | None:
-    """Return the name of the main score in an evaluation; None if it has none."""
+    """Return the name of the main score in an evaluation; None if there is none."""
     main = _main(evaluation)
     return None if main is None else main[0]
 

@@ -97,6 +97,6 @@ def scaled(strengths: Mapping[str, float], factor: float) -> dict[str, float]:
 
 
 def tells_direction(name: str) -> bool:
-    """Return whether a class name mentions a direction, so that a flip would change the class."""
+    """Return whether a class name mentions a direction; if so, a flip would change the class."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     return bool(DIRECTION_WORDS.search(spaced))

@@ -29,7 +29,7 @@ class Basis:
     """Choices of the run to repeat, if any; config keys set by the user take precedence."""
 
     def asked(self, key: str | None) -> Any:
-        """Return the user's value for a config key, or None if the key is not set or is auto."""
+        """Return the user's value for a config key, or None if the key is unset or set to auto."""
         if key not in self.settings.model_fields_set:
             return None
         value = getattr(self.settings, key)

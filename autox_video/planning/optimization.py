@@ -128,8 +128,8 @@ def lr(draft: Draft) -> Choice:
     """Choose the head's learning rate, which depends on the total batch size.
 
     The rate scales with the square root of the batch size, which suits AdamW (Malladi et al.,
-    NeurIPS 2022). With linear scaling, the learning rate for the small batches of small data sets
-    would be too low.
+    NeurIPS 2022). With linear scaling, the learning rate for the small batches used with small data
+    sets would be too low.
     """
     batch = draft.batch_size
     rate, usual = (draft.spec.scratch_lr, 16) if draft.scratch else (1e-3, 64)

@@ -58,7 +58,7 @@ class TrainingData:
     """Index of each class in the starting weights, or -1 for a new class; set only if the starting
     weights were trained on some of the run's clips."""
     sources: Mapping[str, Any] = field(default_factory=dict)
-    """Config keys that specified the clips, with their values, so that the run can be repeated."""
+    """The config keys that specify the clips, and their values, so that the run can be repeated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Task(ABC):
         return {name: metric_interval(METRICS[name], scores, labels) for name in self.metrics}
 
     def main_score(self, *, balanced: bool) -> str:
-        """Return the name of the main score, the metric that is used to select weights."""
+        """Return the name of the main score, which is used to select weights."""
         return self.main_scores[balanced]
 
     @abstractmethod
@@ -143,7 +143,7 @@ TASKS: Registry[Task] = Registry(
 
 
 def task_of(labels: Sequence[Label] | None, asked: str = "auto") -> str:
-    """Return the name of the requested task, or for `auto`, of the one that fits the labels."""
+    """Return the name of the requested task; for `auto`, of the task that fits the labels."""
     if asked != "auto":
         return TASKS[asked].name
     return "multi_label" if labels and isinstance(labels[0], tuple) else "single_label"

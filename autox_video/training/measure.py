@@ -35,7 +35,7 @@ MOST_OF_MEMORY = 0.9  # share of GPU memory for a step; the rest is lost to frag
 
 
 def measure(config: Config, *, processes: int = 1, limit_sec: float = LIMIT_SEC) -> Measured | None:
-    """Measure the time to read a few training clips and to train the model on dummy clips.
+    """Measure the time it takes to read a few training clips and to train on dummy clips.
 
     Nothing is stored, and the random state is unchanged. The result is None if none of the clips is
     readable. The result is also None if the model, which may be sharded in training, does not fit

@@ -26,7 +26,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def read_accumulation(work_dir: Path, tried: str | None = None) -> int | None:
-    """Return the stored number of parts; None if unknown or stored for another setup."""
+    """Return the stored number of parts; None if unknown or stored for a different setup."""
     content = _read(work_dir)
     parts = content.get("accumulation")
     is_known = isinstance(parts, int) and 1 <= parts <= NEVER

@@ -100,8 +100,8 @@ class ParamGroupConstructor:
     Args:
         optim_wrapper_cfg: config of the wrapper and its optimizer.
         paramwise_cfg: maps parts of parameter names to dicts with `lr_mult` and `decay_mult`. The
-            entry `layer_decay` is the learning rate of each block relative to the next block (as in
-            BEiT, Bao et al. 2021, appendix).
+            entry `layer_decay` is the learning rate of each block relative to that of the next
+            block (as in BEiT, Bao et al. 2021, appendix).
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:

@@ -1,8 +1,8 @@
-"""Combine the probes and the trained weights of a run in an ensemble, if it scores better.
+"""Combine a run's probes and trained weights in an ensemble if the ensemble scores better.
 
 The members and their shares are chosen on clips that no member was trained on: the validation
-clips, or, if these are few, the training clips with out-of-fold predictions. The score of the
-ensemble comes from shares that were chosen on other clips than those scored.
+clips, or, if these are few, the training clips with out-of-fold predictions. The ensemble is scored
+with shares that were chosen on clips other than the scored ones.
 """
 
 import json
@@ -58,7 +58,7 @@ MOST_CLIPS = 2000
 FEWEST_CLIPS = 20
 """Smallest number of clips on which members are chosen."""
 MOST_AT_A_TIME = 16
-"""Largest number of clips for which outputs are computed at a time."""
+"""Largest number of clips for which outputs are computed at once."""
 
 Figures = dict[str, Any]
 
@@ -68,16 +68,16 @@ class Chosen:
     """The members of an ensemble, and its metrics."""
 
     files: tuple[str, ...]
-    """Files of the members in the work dir; the first member has the largest share."""
+    """Names of the members' files in the work dir; the first member has the largest share."""
     shares: tuple[float, ...]
     temperatures: tuple[float, ...]
     figures: Figures
-    """The metrics of the ensemble, as of the best weights."""
+    """The ensemble's metrics, in the same form as the metrics of the best weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ballot:
-    """Models that could be members, and their outputs on the clips of a list."""
+    """Candidate members, and their outputs for the clips in a list."""
 
     files: list[str]
     outputs: np.ndarray
@@ -90,7 +90,7 @@ class _Ballot:
 
 
 def member_files(work_dir: Path, identity: Mapping[str, Any]) -> list[str]:
-    """Return the files of the models that could be members, the trained weights first.
+    """Return the names of the candidate members' files, starting with the trained weights.
 
     The result is empty if an ensemble has already been made.
     """
@@ -107,13 +107,13 @@ def choose_ensemble(
     trained: Mapping[str, Unseen | None],
     groups: np.ndarray,
 ) -> Chosen | None:
-    """Return the best ensemble of a run's models; None if no ensemble is better than one model.
+    """Return the best ensemble of a run's models; None if no ensemble beats the best single model.
 
     Args:
         record: the record of the run.
         work_dir: the work dir.
-        trained: outputs of the trained weights for the lists `train` and `val`; None if unknown.
-        groups: group of each training clip, followed by that of each validation clip.
+        trained: outputs of the trained weights, keyed by list (`train` or `val`); None if unknown.
+        groups: groups of the training clips, followed by the groups of the validation clips.
     """
     files = member_files(work_dir, record.identity)
     lists = {"train": read_list(record.data.train_list), "val": read_list(record.data.val_list)}
@@ -142,7 +142,7 @@ def choose_ensemble(
 
 
 def outputs_of_file(record: RunRecord, path: Path) -> Unseen:
-    """Return the outputs of trained weights for the centre views of the validation clips.
+    """Return a trained model's outputs for the centre views of the validation clips.
 
     All processes must call this.
     """
@@ -163,7 +163,7 @@ def is_refit(work_dir: Path) -> bool:
 
 
 def write_choice(work_dir: Path, chosen: Chosen | None) -> None:
-    """Write a choice to the work dir, so that it outlives an interruption."""
+    """Save the chosen ensemble in the work dir, so that the choice survives an interruption."""
     if chosen is None:
         (work_dir / ENSEMBLE).unlink(missing_ok=True)
     else:
@@ -171,7 +171,7 @@ def write_choice(work_dir: Path, chosen: Chosen | None) -> None:
 
 
 def read_choice(work_dir: Path) -> Chosen | None:
-    """Return the choice in the work dir; None if there is none, or if it is damaged."""
+    """Return the choice stored in the work dir; None if the choice is missing or damaged."""
     try:
         content = json.loads((work_dir / ENSEMBLE).read_bytes())
         parts = (tuple(content[name]) for name in ("files", "shares", "temperatures"))
@@ -181,13 +181,12 @@ def read_choice(work_dir: Path) -> Chosen | None:
 
 
 def assemble(record: RunRecord, work_dir: Path, chosen: Chosen, *, all_clips: bool) -> Figures:
-    """Make the chosen ensemble the best weights, and return its metrics.
+    """Save the chosen ensemble as the best weights, and return its metrics.
 
-    If `all_clips` is set, the heads of probes that were refit on training and validation clips are
-    used.
+    If `all_clips` is set, probes use the heads that were refit on training and validation clips.
 
     Raises:
-        CheckpointError: the file of a member is damaged.
+        CheckpointError: a member's file is damaged.
     """
     members, refit = [], False
     for file, *numbers in zip(chosen.files, chosen.shares, chosen.temperatures, strict=True):
@@ -215,7 +214,7 @@ def _put_row(record: RunRecord, work_dir: Path, chosen: Chosen, rows: Sequence[R
 
 
 def _origin(path: Path, identity: Mapping[str, Any]) -> str | None:
-    """Return where the weights of a run's file come from; None for the file of another run."""
+    """Return where the weights in a file come from; None if the file belongs to another run."""
     if not path.is_file():
         return None
     try:
@@ -229,7 +228,7 @@ def _origin(path: Path, identity: Mapping[str, Any]) -> str | None:
 def _outputs(
     work_dir: Path, files: Sequence[str], trained: Mapping[str, Unseen | None], name: str
 ) -> dict[str, Unseen]:
-    """Return the outputs of the models that are known for a list, by file."""
+    """Return the known outputs of the models for a list, keyed by file."""
     found = {}
     for file in files:
         is_probe = file in PROBES
@@ -242,7 +241,7 @@ def _outputs(
 def _ballot(
     record: RunRecord, clips: ClipTable, outputs: Mapping[str, Unseen], groups: np.ndarray
 ) -> _Ballot | None:
-    """Return the models and their outputs on common clips; None if there are too few of either."""
+    """Return the models and their outputs for shared clips; None if models or clips are too few."""
     if len(outputs) < 2:
         return None
     common = _common(list(outputs.values()))
@@ -256,7 +255,7 @@ def _ballot(
 
 
 def _common(outputs: Sequence[Unseen]) -> np.ndarray:
-    """Return the clips with outputs of all models, in increasing order."""
+    """Return the positions of the clips that all models have outputs for, in increasing order."""
     return np.array(sorted(set.intersection(*(set(one.positions.tolist()) for one in outputs))))
 
 
@@ -274,7 +273,7 @@ def _validated(
     outputs: Sequence[Unseen],
     parts: tuple[np.ndarray, np.ndarray],
 ) -> Figures | None:
-    """Return the metrics on the validation clips of a mixture of models."""
+    """Return the metrics of a mixture of models on the validation clips."""
     common, task = _common(outputs), TASKS[record.data.task]
     if not len(common):
         return None

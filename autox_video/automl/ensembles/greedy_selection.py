@@ -1,8 +1,9 @@
 """Choose the members of an ensemble and their shares by greedy selection.
 
-Starting from no models, the model that lowers the loss of the average prediction the most is added
-in each round, and may be added again (Caruana et al., "Ensemble selection from libraries of
-models", ICML 2004, section 2.1). The share of a model is how often it was added.
+The selection starts empty, and each round adds the model that lowers the loss of the average
+prediction the most; a model may be added more than once (Caruana et al., "Ensemble selection from
+libraries of models", ICML 2004, section 2.1). A model's share is the fraction of rounds that added
+it.
 
 Shape letters: M models, R repeats, n clips, K classes.
 """
@@ -24,7 +25,7 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Clips with their labels, and how models are scored on them."""
+    """Labelled clips, and how models are scored on them."""
 
     targets: np.ndarray
     """Targets (n, K) float32, each 0 or 1."""
@@ -63,7 +64,7 @@ class Labelled:
 
 
 def choose_mixture(outputs: np.ndarray, clips: Labelled) -> Mixture:
-    """Return the mixture of models with the lowest loss found by greedy selection.
+    """Return the lowest-loss mixture of models that greedy selection finds.
 
     Args:
         outputs: (M, R, n, K) outputs of models that were not trained on the clips.
@@ -79,7 +80,7 @@ def choose_mixture(outputs: np.ndarray, clips: Labelled) -> Mixture:
 
 
 def unseen_outputs(outputs: np.ndarray, clips: Labelled) -> np.ndarray:
-    """Return outputs (R, n, K) of ensembles, with mixtures chosen on the other folds' clips.
+    """Return the outputs (R, n, K) of ensembles whose mixtures were chosen on other folds' clips.
 
     The arguments are the same as for `choose_mixture`.
     """
@@ -97,7 +98,7 @@ def unseen_outputs(outputs: np.ndarray, clips: Labelled) -> np.ndarray:
 
 
 def _temperature(outputs: np.ndarray, clips: Labelled) -> float:
-    """Return the temperature at which outputs (R, n, K) are most likely; 1 without calibration."""
+    """Return the likeliest temperature for outputs (R, n, K); 1 if the task is not calibrated."""
     if not clips.task.calibrates:
         return 1.0
     weights = balancing_weights(clips.labels) if clips.balanced else None
@@ -105,6 +106,6 @@ def _temperature(outputs: np.ndarray, clips: Labelled) -> float:
 
 
 def _loss(softened: np.ndarray, shares: np.ndarray, clips: Labelled) -> float:
-    """Return the loss of the mean of outputs (M, R, n, K)."""
+    """Return the loss of the weighted mean of the models' outputs (M, R, n, K)."""
     kept = np.flatnonzero(shares)
     return clips.figures(clips.task.mean_output(softened[kept], shares[kept]))["loss"]

@@ -1,4 +1,4 @@
-"""The outputs of models for clips that they were not trained on.
+"""Model outputs for clips that the models were not trained on.
 
 Shape letters: R repeats, n clips, K classes.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 UNSEEN = "unseen"
-"""Entry of a probe's file for its outputs by list (`train` or `val`)."""
+"""Entry in a probe's file that holds the probe's outputs, keyed by list (`train` or `val`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Unseen:
     """Outputs (R, n, K) as returned by `Task.outputs`."""
 
     def of(self, positions: np.ndarray) -> np.ndarray:
-        """Return the outputs (R, m, K) of the clips at m of the positions."""
+        """Return the outputs (R, m, K) for the clips at the m given positions."""
         row = {position: number for number, position in enumerate(self.positions.tolist())}
         return self.outputs[:, [row[position] for position in positions.tolist()]]
 
 
 def stored(unseen: Mapping[str, Unseen]) -> dict[str, Any]:
-    """Return an entry for a checkpoint."""
+    """Return the outputs as an entry for a checkpoint."""
     return {
         UNSEEN: {
             name: {

@@ -148,7 +148,7 @@ def _start(samples: Samples, heads: int, draw: torch.Generator) -> Heads:
 
 
 def windows(cells: int) -> Tensor:
-    """Return position biases (M, N) that make each query attend to one soft time window.
+    """Return position biases (M, N) that make each query attend to a soft time window.
 
     The cells are in time order, so a head can tell the beginning of a clip from the end. Queries
     that initially attend to all cells are slow to learn the order of events.
@@ -175,7 +175,7 @@ def _step(
     decays: Tensor,
     step: int,
 ) -> None:
-    """Take an AdamW step (Loshchilov & Hutter, ICLR 2019, algorithm 2) with one rate per head."""
+    """Take an AdamW step (Loshchilov & Hutter, ICLR 2019, algorithm 2) at each head's rate."""
     first, second = _BETAS
     rate, decay = rates[:, None, None], decays[:, None, None]
     for tensor, gradient, (mean, square) in zip(learnt, gradients, moments, strict=True):

@@ -35,7 +35,7 @@ FEW_CLIPS, ZOOMING_SHARE = 500, 0.5
 """Largest number of clips for which pretrained features are also extracted from enlarged views, and
 largest share of the time limit that extracting all views may take."""
 LONG_SEC = 20.0
-"""Extraction time, in seconds, above which a candidate is first compared on a subset of clips."""
+"""Extraction time, in seconds, above which candidates are first compared on a subset of clips."""
 SURE = 2.5
 """Deficit, in standard errors, above which a candidate compared on a subset is abandoned."""
 FEWEST_CLIPS = 10

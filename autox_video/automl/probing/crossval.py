@@ -47,7 +47,7 @@ class Setting:
     """How a head is fitted on features."""
 
     pool: str
-    """Input of the head. `linear`: the mean over the feature map; `ordered`: the same mean and the
+    """Input of the head. `linear`: the mean over the feature map; `ordered`: that mean and the
     means over time windows; `attentive`: the outputs of learned attention queries."""
     weight_decay: float
     rate: float | None = None
@@ -242,7 +242,7 @@ def _attentive_heads(
     *,
     seconds: float,
 ) -> None:
-    """Fit all attentive heads at once, with the same arguments as `_linear_heads`."""
+    """Fit all attentive heads at once; the arguments are the same as for `_linear_heads`."""
     each = [setting for setting in grid for _ in kept]
     weights = torch.cat([_weights(samples, balanced=s.balanced) * kept for s in grid])
     rates, decays = (

@@ -55,7 +55,7 @@ SHARE_OF_THE_END = 0.2
 def is_wanted(prepared: Prepared) -> bool:
     """Return whether to run probes, either for `mode: probe` or to compare several candidates.
 
-    Probes are not run again when a run is resumed.
+    A resumed run does not run probes again.
     """
     plan = prepared.plan
     if prepared.stored is not None or plan.mode == "probe":
@@ -118,8 +118,8 @@ def _plan_to_train(job: Job, best: Candidate, start: Candidate | None) -> Plan:
 def _fits_badly(job: Job, best: Candidate, start: Candidate) -> bool:
     """Return whether pretrained features are clearly worse than hand-crafted descriptors.
 
-    If so, training a small model from scratch works better on a CPU than fine-tuning. A user who
-    asks for frozen stages or LoRA adapters wants fine-tuning.
+    If they are, training a small model from scratch on a CPU works better than fine-tuning. A user
+    who asks for frozen stages or LoRA adapters wants fine-tuning.
     """
     basis = job.prepared.basis
     by_choice = _describes(job.prepared) and job.prepared.plan.device == "cpu"

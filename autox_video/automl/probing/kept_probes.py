@@ -1,7 +1,8 @@
 """Fit the best probes on all training clips, and save them as models.
 
 The best probe is saved in probe.pth. An ensemble may also use the runners-up, which are saved in
-files of their own. Each file contains the probe's predictions for clips that it was not fitted on.
+separate files. Each file also contains its probe's predictions for clips that the probe was not
+fitted on.
 
 Shape letters: R repeats, n clips, K classes.
 """
@@ -54,12 +55,12 @@ def keep_probes(
     Args:
         job: the data and the folders.
         best: the best candidate.
-        others: the other candidates, the best first.
+        others: the other candidates, best first.
         run: the plan of the run that the probes belong to.
-        seconds: time limit; the runners-up are left out if it has passed.
+        seconds: time limit; if it has passed, the runners-up are left out.
 
     Returns:
-        The time that all saved probes take for a view, in seconds.
+        The total time that the saved probes take per view, in seconds.
     """
     end = time.monotonic() + seconds
     for file in PROBES:
@@ -81,7 +82,7 @@ def keep_probes(
 
 
 def _again(job: Job, candidate: Candidate, seconds: float) -> Tried | None:
-    """Return a scored candidate with its features; None if they are not the same any more."""
+    """Return a scored candidate with its features; None if the features have changed."""
     plan = replace(candidate.plan.for_probe(), head_grid=None, compile=False)
     config = build_config(RunRecord(plan, job.data), job.work_dir)
     extractor = Extractor(config, plan.pretrained, job.store)
@@ -95,7 +96,7 @@ def _again(job: Job, candidate: Candidate, seconds: float) -> Tried | None:
 def _keep(
     job: Job, one: Tried, run: Plan, file: str, seconds: float, note: OpenRow | None = None
 ) -> bool:
-    """Fit a head on all training clips, validate the head, and save it; return whether it is saved.
+    """Fit a head on all training clips, validate it, and save it; return whether it was saved.
 
     If training follows and not all validation clips can be scored in time, nothing is saved.
 
@@ -105,7 +106,7 @@ def _keep(
         run: the plan of the run that the probe belongs to.
         file: name of the file in the work dir.
         seconds: time limit.
-        note: the leaderboard row of the probe, if it has one.
+        note: the probe's leaderboard row, if any.
     """
     plan, scored, clips = one.candidate.plan, one.candidate.scored, job.prepared.listing.val
     refits = can_refit(job.prepared, run)
@@ -135,7 +136,7 @@ def _keep(
 
 
 def _unseen_outputs(one: Tried, logits: np.ndarray, val: Features) -> dict[str, Unseen]:
-    """Return the outputs for the training clips out of fold, and for the validation clips."""
+    """Return out-of-fold outputs for the training clips, and outputs for the validation clips."""
     candidate, task = one.candidate, one.samples.task
 
     def outputs(values: np.ndarray) -> np.ndarray:

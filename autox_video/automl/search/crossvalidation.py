@@ -62,7 +62,7 @@ KIND, SUMMARY_ID = "fold", "folds"
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A fold: its held-out clips are used to score a model trained on the other clips."""
+    """A fold, whose held-out clips are used to score a model trained on the other clips."""
 
     repeat: int
     number: int
@@ -83,7 +83,7 @@ def has_few_validation_clips(prepared: Prepared, plan: Plan) -> bool:
 
 
 def make_folds(prepared: Prepared, data: TrainingData, work_dir: Path) -> list[Fold]:
-    """Make the folds of a run deterministically, and write their clip lists.
+    """Make a run's folds, which are deterministic, and write their clip lists.
 
     The result is empty if the main score is not an accuracy, if all clips are in one group, or if
     the weights that training starts from were trained on some of the clips.
@@ -116,7 +116,7 @@ def _write_fold(
 
 
 class CrossValidation:
-    """Trains a plan on one fold after another until time runs out.
+    """Trains the planned model on one fold after another until time runs out.
 
     `num_train` is the number of training clips of the main run.
     """
@@ -162,12 +162,12 @@ class CrossValidation:
         return replace(row, **_figures(self.score(), about))
 
     def temperature(self) -> dict[str, float]:
-        """Return the temperature and ECE of out-of-fold predictions, or {} without predictions."""
+        """Return the temperature and ECE of out-of-fold predictions, or {} if there are none."""
         found = self._predictions()
         return {} if found is None else found[1].figures(balanced=self.plan.class_balance)
 
     def unseen(self, clips: ClipTable) -> Unseen | None:
-        """Return the outputs for the clips of a list by models that were not trained on them."""
+        """Return outputs for a list's clips from models that were not trained on those clips."""
         found = self._predictions()
         if found is None:
             return None
@@ -216,7 +216,7 @@ class CrossValidation:
         return left.epochs_of(self.plan, run_sec, SHORTEST_SHARE), False
 
     def _score(self, fold: Fold, epochs: int, left: TimeLeft) -> bool:
-        """Train a fold unless it is finished; return whether it has a score."""
+        """Train on a fold unless the fold is finished; return whether it has a score."""
         state = processes.run_on_rank_zero(lambda: self._state(fold))
         row = row_of(fold.id, KIND, self.plan, {"epochs": epochs})
         try:
@@ -236,7 +236,7 @@ class CrossValidation:
         return True
 
     def _train(self, fold: Fold, epochs: int, left: TimeLeft, *, resuming: bool) -> dict[str, Any]:
-        """Train a fold; return its state, with a score if any held-out clip was readable."""
+        """Train on a fold; return its state, with a score if any held-out clip was readable."""
         if not resuming and processes.current().is_main:
             remove_weights(fold.folder)  # weights of an earlier, different run
         state = {"clips_of": _digest(fold.data), "epochs": epochs}
@@ -256,8 +256,8 @@ class CrossValidation:
     def _state(self, fold: Fold) -> dict[str, Any]:
         """Return the state of a fold; {} if the fold must be trained from the start.
 
-        A fold starts over if it has no state, was started with other clips, or was trained for too
-        few epochs because the run had less time.
+        A fold starts over if it has no state, was started with different clips, or was trained for
+        too few epochs for lack of time.
         """
         state = read_state(fold.folder)
         is_of_clips = state.get("clips_of") == _digest(fold.data)
@@ -265,7 +265,7 @@ class CrossValidation:
         return state if is_of_clips and is_long else {}
 
     def _cost(self, fold: Fold) -> float:
-        """Return the cost of an epoch of this fold relative to an epoch of the main run."""
+        """Return the cost of an epoch on this fold, relative to an epoch of the main run."""
         return fold.data.num_train / self.num_train
 
     def _whole(self) -> dict[int, list[dict[str, Any]]]:

@@ -4,7 +4,7 @@ The validation clips of an automatic split are used to choose and to score the w
 the best plan is trained once more with the validation clips included, as is usual after model
 selection (`refit` in scikit-learn's searches). No clips are left to score the new weights, so the
 score from before the refit is kept. The new weights are kept only if they do at least as well on
-the validation clips, which are training clips by then.
+the validation clips, which by then have been used for training.
 """
 
 from collections.abc import Mapping

@@ -34,7 +34,7 @@ from autox_video.training.hooks.metrics_file import read_evaluations
 from autox_video.training.run_training import train
 
 SHORTEST_SHARE = 0.5
-"""Smallest number of epochs, relative to the main run, that gives a meaningful result."""
+"""Smallest number of epochs, relative to the main run's, that gives a meaningful result."""
 
 FAILURES = (NumbersError, CheckpointError, ResourceError, ListingError)
 """Errors that end a side run but not the job."""

@@ -1,7 +1,7 @@
 """Name and open the Optuna study for a search.
 
 Trials are comparable if they have the same search space, plan and clips, so the name of a study is
-derived from all three. Searches with different plans or data can therefore use the same storage,
+derived from all three. Therefore, searches with different plans or data can use the same storage,
 and machines with the same plan share a study.
 """
 

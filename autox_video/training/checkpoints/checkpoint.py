@@ -2,7 +2,7 @@
 
 `latest.pth` contains everything needed to resume a run, and `previous.pth` is the checkpoint before
 that. `best.pth` and `best.safetensors` contain the best weights. The files consist of tensors and
-plain values only, so loading a file runs no code. Each file includes a digest of its content.
+plain values only, so loading a file never runs code. Each file includes a digest of its content.
 """
 
 import hashlib

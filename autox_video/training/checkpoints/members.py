@@ -50,7 +50,7 @@ def joined(members: Sequence[Member], meta: Mapping[str, Any]) -> dict[str, Any]
 
 
 def members_of(state: Mapping[str, Any], source: str) -> list[Member]:
-    """Return the models in the content of a checkpoint, starting with the main model.
+    """Return the models in a checkpoint, given its content, starting with the main model.
 
     A checkpoint without an ensemble yields a single model.
 

@@ -97,7 +97,7 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def _sharded_as(weight: nn.Parameter, value: Tensor) -> Tensor:
-    """Return a copy of a full tensor with the same device and sharding as a weight."""
+    """Return a copy of a full tensor, with the same device and sharding as the weight."""
     value = value.to(weight.device, copy=True)
     if isinstance(weight, DTensor):
         return distribute_tensor(value, weight.device_mesh, weight.placements)

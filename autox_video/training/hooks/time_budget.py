@@ -23,9 +23,9 @@ MORE_UNTIL, BACK_UNTIL = 0.5, 0.9
 """Training may be extended beyond the plan until the share MORE_UNTIL of all steps is done.
 Shortened training may be extended back to the plan until the share BACK_UNTIL is done."""
 FEWEST_STRETCHES = 2
-"""Minimum number of measured epochs over which to average the speed, if available."""
+"""Minimum number of measured epochs over which the speed is averaged, if that many exist."""
 TRUSTED_STEPS = 8
-"""Number of measured steps that have the same weight as the predicted speed."""
+"""Number of measured steps that together weigh as much as the predicted speed."""
 TOLD_SHARE = 0.15
 """Smallest shift of the end of training that is reported, as a share of the planned steps."""
 LOOK_SHARE = 0.005
@@ -172,7 +172,7 @@ class TimeBudget(Hook):
         return self.clock.left_sec - self.reserve_sec
 
     def _taken(self, loop) -> tuple[float, float]:
-        """Return the measured and predicted duration of the part of the epoch trained so far."""
+        """Return the measured and predicted durations of the part of the epoch trained so far."""
         if self._began is None:
             return 0.0, 0.0
         began, step = self._began
