@@ -1,6 +1,6 @@
 """The table of clips that every step uses, from listing to loading."""
 
-# A table may contain a million paths; as `Path` objects, they would take ten times the memory.
+# A table may contain a million paths, which would take ten times the memory as `Path` objects.
 # ruff: noqa: PTH100, PTH118
 
 import math

@@ -4,7 +4,7 @@ Paths are checked as written, without resolving links: links inside data_root ma
 since they were made by the owner of data_root.
 """
 
-# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
+# A list may contain a million paths, which would take ten times the memory as `Path` objects.
 # ruff: noqa: PTH100, PTH118, PTH120
 
 import os

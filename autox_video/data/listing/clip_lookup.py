@@ -1,6 +1,6 @@
 """Find the files of listed clips, even if the lists spell paths differently."""
 
-# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
+# A list may contain a million paths, which would take ten times the memory as `Path` objects.
 # ruff: noqa: PTH112, PTH118
 
 import os

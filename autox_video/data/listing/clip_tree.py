@@ -1,6 +1,6 @@
 """Find clips under data_root by name, for lists whose paths do not match the files."""
 
-# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
+# A list may contain a million paths, which would take ten times the memory as `Path` objects.
 # ruff: noqa: PTH119, PTH120
 
 import difflib

@@ -1,6 +1,6 @@
 """Find listed clips that do not exist, and explain why."""
 
-# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
+# A list may contain a million paths, which would take ten times the memory as `Path` objects.
 # ruff: noqa: PTH100, PTH112, PTH113, PTH114, PTH115, PTH118, PTH122
 
 import os

@@ -38,8 +38,8 @@ class Tolerance:
 
     @classmethod
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
-        """Return the tolerance for a share of unreadable clips; if above 0, it allows at least
-        one."""
+        """Return the tolerance for a share of `clips`; any positive share allows at least one
+        clip."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
         # The longest run that chance explains if this share of all clips is unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf

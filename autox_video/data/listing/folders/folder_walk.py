@@ -1,6 +1,6 @@
 """Find all clips under a folder, and report the other files in it."""
 
-# A folder may contain a million paths; as `Path` objects, they would take ten times the memory.
+# A folder may contain a million paths, which would take ten times the memory as `Path` objects.
 # ruff: noqa: PTH116, PTH118
 
 import os

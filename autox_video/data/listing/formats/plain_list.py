@@ -1,6 +1,6 @@
 """Plain lists: `path label` lines or CSV with a header, in many variants."""
 
-# A list may contain a million paths; as `Path` objects, they would take ten times the memory.
+# A list may contain a million paths, which would take ten times the memory as `Path` objects.
 # ruff: noqa: PTH122
 
 import os

@@ -84,8 +84,7 @@ class Table:
             return WHOLE_VIDEO
 
     def refuse(self, line: int, what: str, file: str = "") -> None:
-        """Record a clause about what is wrong with a line; `check` raises all clauses as one
-        error."""
+        """Record a clause about what is wrong with a line; `check` raises them as one error."""
         self.bad.append(f"{file or self.source}:{line}: {what}.")
 
     def location(self, index: int) -> str:
