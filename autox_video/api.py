@@ -135,7 +135,7 @@ class AutoXVideo:
         return best and {**best, "headline": headline(best).as_dict()}
 
     def plan(self, *, fresh: bool = False, **others: Any) -> dict[str, Any]:
-        """Make all choices of a run, show them with the predicted time, and write record.json.
+        """Make all choices for a run, show them with the predicted time, and write record.json.
 
         Nothing is trained. The arguments apply to this call only.
 
@@ -165,8 +165,8 @@ class AutoXVideo:
 
         Args:
             data_root: folder of the clips; default: the folder in the config.
-            ann_file_test: list of the clips; default: the list in the config. With `data_root`
-                alone, classes are predicted for all videos in it.
+            ann_file_test: list of the clips; default: the list in the config. If only `data_root`
+                is given, the classes of all videos in that folder are predicted.
             checkpoints: the weight file; default: the best weights in `work_dir`.
             output_path: file to write; default: `test_results_path` in the config.
             **others: any other key of the config.
@@ -228,7 +228,7 @@ def _checked(values: Mapping[str, Any], source: str, *, fresh: bool = False) -> 
 
 
 def _say_if_alone(settings: Settings, command: str) -> None:
-    """Tell the user if a command would start several processes where this call uses only one."""
+    """Tell the user if a command would start several processes while this call uses only one."""
     probes = settings.only_probes
     count = process_count(settings.gpus, settings.device, only_probes=probes)
     if count > 1:

@@ -37,7 +37,7 @@ IMPORTED = (
 """Modules of the required packages, in the order of their dependencies."""
 
 Row = tuple[str, str]
-"""The item that was checked, and the result."""
+"""A checked item and its result."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace | None = None) -> int:
 
 
 def describe_packages() -> list[Row]:
-    """Return the versions of Python and of the required packages, from their metadata."""
+    """Return the versions of Python and the required packages, read from the package metadata."""
     installed = {dist.metadata.get("Name") or "" for dist in metadata.distributions()}
     opencv = sorted(name for name in installed if name.startswith("opencv-"))
     versions = ", ".join(f"{name} {installed_version(name)}" for name in opencv)
@@ -80,7 +80,7 @@ def describe_packages() -> list[Row]:
 
 
 def describe_machine(problems: list[str]) -> list[Row]:
-    """Describe CPU, memory, GPUs and disk; add a sentence to `problems` for each fault."""
+    """Describe the CPU, memory, GPUs and disk; add a sentence to `problems` for each fault."""
     types = [t for t in ("amx_bf16", "avx512_bf16", "avx2") if t in hardware.cpu_flags()]
     free_gib = shutil.disk_usage(Path.cwd()).free / hardware.GIB
     if free_gib < LEAST_DISK_GIB:

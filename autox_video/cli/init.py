@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at the folder of clips, and write the config."""
+    """Inspect the folder of clips, and write the config."""
     from autox_video.jobs.new_config import write_new_config
 
     write_new_config(options.folder, options.file)

@@ -1,4 +1,4 @@
-"""Parse the arguments of a command: a config or a folder of clips, and `key=value` overrides.
+"""Parse a command's arguments: a config or a folder of clips, and `key=value` overrides.
 
 Options spelt as in other tools are refused with a message that gives the right spelling.
 """
@@ -17,9 +17,9 @@ from autox_video.run.work_dir import FRESH, RECORD
 DEFAULT_CONFIG = "config.yaml"
 PLAN, FROM_PLAN = "--plan", "--from-plan"
 OPTIONS = (FRESH, PLAN, FROM_PLAN, "-h", "--help")
-"""All options of the commands; every other setting is written as key=value."""
+"""All options that commands take; every other setting is written as key=value."""
 DEMO = "demo"
-"""The name of the built-in demo, unless a file or folder has this name."""
+"""Stands for the built-in demo, unless a file or folder has this name."""
 DEMO_CONFIG = {
     "data_root": "data/demo/videos",
     "ann_file_train": "data/demo/annotations/train_list.txt",

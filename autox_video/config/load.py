@@ -58,7 +58,7 @@ def load_settings(
     overrides: Sequence[str] = (),
     complete: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
 ) -> Settings:
-    """Read a config and the `key=value` overrides of the command line.
+    """Read a config and the `key=value` overrides from the command line.
 
     The modules of `custom_imports` are imported before the other keys are checked. The value of an
     override is parsed as YAML, except for paths and names, which are used literally (`data_root=/a

@@ -1,4 +1,4 @@
-"""Parse and check the different kinds of config values, given in YAML or in Python."""
+"""Parse and check the different kinds of config values, whether given in YAML or in Python."""
 
 import math
 import os

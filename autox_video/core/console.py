@@ -214,8 +214,8 @@ def table(
     """Print a table under a title, no wider than the terminal.
 
     Args:
-        title: the title above the table.
-        columns: the headings of the columns.
+        title: text to print above the table.
+        columns: column headings.
         rows: the cells of each row; a cell that is a list is printed with one line per item.
         detail: whether to print the table only if `verbose` is true, like `say_detail`.
         lines: whether to draw lines between columns, which takes two more characters per column.

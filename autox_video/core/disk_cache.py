@@ -183,7 +183,7 @@ class DiskCache:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return the free bytes on the disk of a folder; the folder need not exist yet."""
+    """Return the free bytes on the disk that holds a folder; the folder need not exist yet."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -1,7 +1,7 @@
 """Errors that a user can fix; each message says what is wrong, where it is, and how to fix it.
 
-Commands print the messages to stderr and exit with code 2. Any other exception is a bug in this
-package and is shown with its traceback.
+Commands print the messages to stderr and exit with code 2. Any other exception indicates a bug in
+this package and is shown with its traceback.
 """
 
 

@@ -64,7 +64,7 @@ class Registry(Generic[Item]):
         if the family has no component with that name.
 
         Args:
-            prefix: prefix of the family's names.
+            prefix: the part of the family's names before the colon, such as `timm`.
             restore: function that recreates a component from the plain values in a run record.
         """
 

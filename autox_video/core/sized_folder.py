@@ -1,4 +1,4 @@
-"""Parse config values of the form `DIR` or `DIR:SIZE`, a folder and an optional size limit."""
+"""Parse config values of the form `DIR` or `DIR:SIZE`: a folder with an optional size limit."""
 
 import re
 

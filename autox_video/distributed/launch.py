@@ -199,7 +199,7 @@ class ProcessGroup:
         self.ended: dict[int, tuple[int, float]] = {}
         """Exit code and end time of each process that has ended, by rank."""
         self.signals: list[tuple[int, float]] = []
-        """Stop signals that were received, and their times."""
+        """The received stop signals and their times."""
 
     def run(self) -> int:
         """Start the processes, wait for all of them, and return the exit code of the job."""

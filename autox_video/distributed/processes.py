@@ -207,7 +207,7 @@ def local_device(device: str) -> str:
 
 
 def broadcast(value: Any = None) -> Any:
-    """Return the main process's value in every process; wait for days if necessary."""
+    """Return the main process's value in every process, waiting up to a week for it."""
     if not joined():
         return value
     from torch import distributed

@@ -1,7 +1,7 @@
 """Read the CPU and memory limits of Linux control groups, as set by Docker, Slurm and systemd.
 
-A limit also applies to all descendant groups, so the lowest limit among a group and its ancestors
-applies.
+A limit also applies to all descendant groups, so the effective limit is the lowest among a group
+and its ancestors.
 """
 
 import math

@@ -123,7 +123,7 @@ def has_compiler() -> bool:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Return the Linux names of the CPU's feature flags; an empty set if they cannot be read."""
+    """Return the CPU's feature flags as Linux names them; an empty set if they cannot be read."""
     return frozenset(_cpuinfo("flags").split())
 
 

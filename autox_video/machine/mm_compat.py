@@ -61,7 +61,7 @@ def _without_transformers() -> Iterator[None]:
 
 @contextmanager
 def _late_scipy_stats() -> Iterator[None]:
-    """Keep mmaction2's pose transforms from importing scipy.stats, which takes 0.4 seconds."""
+    """Keep mmaction2's pose transforms from importing scipy.stats, whose import takes 0.4 s."""
     name = "scipy.stats"
     if name in sys.modules:
         yield
@@ -121,7 +121,7 @@ def _leave_out_multimodal() -> None:
 
 
 def _silence_expected_warnings() -> None:
-    """Ignore warnings of these libraries that are irrelevant to this project.
+    """Ignore these libraries' warnings that are irrelevant to this project.
 
     The forks' pure-Python wheel lacks compiled ops, which this project does not use, and
     mmaction2's Swin calls `torch.meshgrid` without the argument `indexing`.

@@ -15,7 +15,7 @@ def remember_command(words: Sequence[str]) -> None:
 
 
 def other_command(name: str, *words: str) -> str | None:
-    """Return the command line of another command with the same config; None outside commands.
+    """Return another command's command line with the same config; None if no command is running.
 
     Args:
         name: name of the other command, such as train, test or leaderboard.

@@ -1,4 +1,4 @@
-"""Name the files of a work dir, move an old run aside, and check the disk space."""
+"""Define the file names in a work dir, move an old run aside, and check the disk space."""
 
 import os
 import re
@@ -84,7 +84,7 @@ def second_name(name: str) -> str:
 
 
 def is_for_plan(work_dir: Path) -> bool:
-    """Return whether a work dir is temporary, for `--plan`, so that messages must not name it."""
+    """Return whether this is a temporary work dir for `--plan`, which messages must not mention."""
     return work_dir.name.startswith(FOR_PLAN)
 
 
@@ -96,9 +96,9 @@ def has_checkpoint(work_dir: Path) -> bool:
 def make_ready(work_dir: Path, *, fresh: bool, resumes: bool = False) -> None:
     """Prepare a work dir for a new or resumed run; the caller must hold the lock.
 
-    Temporary files of interrupted writes are removed. The files of an old run are never deleted.
-    The files are moved to WORK_DIR/earlier if `fresh` is set, or if there are weights but no
-    checkpoint to resume from, since a new run would overwrite the weights.
+    Temporary files left by interrupted writes are removed. Files of an old run are never deleted.
+    The files of an old run are moved to WORK_DIR/earlier if `fresh` is set, or if there are weights
+    but no checkpoint to resume from, since a new run would overwrite the weights.
 
     Args:
         work_dir: the folder.
@@ -193,7 +193,7 @@ def _move_errors(work_dir: Path) -> Iterator[None]:
 
 
 def check_disk(work_dir: Path, need_gib: float) -> None:
-    """Check that the checkpoints of a run fit on the disk of its work dir.
+    """Check that the checkpoints of a run fit on the disk that holds its work dir.
 
     Args:
         work_dir: the work dir; existing checkpoints count towards the space needed.
