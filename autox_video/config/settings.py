@@ -38,8 +38,8 @@ def _key(kind: Kind, meaning: str, default: Any = AUTO, *, basic: bool = False) 
 class Settings(BaseModel):
     """The user's settings; the plan or the lists later replace the values that are `auto`.
 
-    Relative paths start from the current folder. The `description` of a field gives its meaning
-    and unit. The fields marked `basic` come first; most users need only these fields.
+    Relative paths are resolved against the current folder. The `description` of a field gives its
+    meaning and unit. The fields marked `basic` come first; most users need only these fields.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
