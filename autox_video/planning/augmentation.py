@@ -27,7 +27,7 @@ length of these clips."""
 GRAIN_PX = 28  # an attention window in the first stage of a Swin: 7 tokens of 4 px
 
 jitter = by_start(
-    scratch=(False, "from scratch: evenly spaced frames are easier to learn"),
+    scratch=(False, "from scratch: evenly spaced frames are easier to learn from"),
     pretrained=(True, "different frames in every epoch"),
 )
 smallest_crop = by_start(
@@ -82,7 +82,7 @@ def augment(draft: Draft) -> Choice:
         return by_rule(AUGMENTATIONS["recolour"], why)
     why = "light: only crops and flips, as published for Video Swin"
     if draft.scratch:
-        why = "light: from scratch, plain clips are easier to learn"
+        why = "light: from scratch, plain clips are easier to learn from"
     return by_rule(AUGMENTATIONS["light"], why)
 
 

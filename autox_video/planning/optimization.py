@@ -170,7 +170,7 @@ def drop_path(draft: Draft) -> Choice:
 def label_smoothing(draft: Draft) -> Choice:
     """Choose the amount of label smoothing."""
     if draft.scratch:
-        return by_rule(0.0, "from scratch: the plain loss is easier to learn")
+        return by_rule(0.0, "from scratch: the plain loss is easier to minimise")
     if draft.stats.num_classes == 2:
         return by_rule(0.0, "not useful for two classes")
     return by_rule(0.1, "keeps a large model from becoming overconfident")

@@ -40,7 +40,7 @@ _LATER = {
 }
 """Submodules, in forward order, of classes that register their submodules in a different order."""
 _C3D_CLIP = (16, 112)
-"""Number of frames and side in px of the only input size that C3D's linear layers accept."""
+"""Frame count and side length (in px) of the only input that C3D's linear layers accept."""
 
 
 @MODELS.register_module()

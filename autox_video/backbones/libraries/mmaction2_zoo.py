@@ -38,7 +38,7 @@ LARGE_MILLIONS = 20
 HIGHEST_DROP_PATH = 0.2
 """Maximum drop-path rate; configs give higher rates for training from scratch."""
 FRAMES, SIDE = 8, 224
-"""Default clip length in frames and side in px, for configs that do not state them."""
+"""Default clip length in frames and side length in px, for configs that do not state them."""
 _RECOGNISERS = {"Recognizer2D": True, "Recognizer3D": False, "RecognizerOmni": False}
 """Types of recognisers for RGB frames, and whether their backbones take single images."""
 _FIXED = ("TANet", "TimeSformer", "MViT", "UniFormerV2", "VisionTransformer", "C3D")

@@ -37,7 +37,7 @@ class ClipPreprocessor(BaseDataPreprocessor):
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1, 1), persistent=False)
         self.side: int | None = None
-        """Side in px to which training clips are scaled down; None: training clips are not
+        """Side length in px to which training clips are scaled down; None: training clips are not
         scaled."""
         self.augmentation = ClipAugmentation(Strengths(**(augment or {})), num_classes)
 

@@ -93,7 +93,7 @@ class Timeline:
         return places
 
     def starts_of(self, numbers: np.ndarray) -> np.ndarray:
-        """Return the start times of frames with these numbers (T,), extrapolated past the end."""
+        """Return the start times of the given frame numbers (T,), extrapolating past the end."""
         count = len(self.starts)
         starts = self.starts[np.minimum(numbers, count - 1).astype(np.int64)]
         return np.where(numbers < count, starts, numbers * (self.seconds / count))

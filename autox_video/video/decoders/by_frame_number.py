@@ -57,7 +57,7 @@ class NumberedDecoder(Video):
 
     @abstractmethod
     def _read(self, numbers: list[int]) -> np.ndarray:
-        """Return the frames with these (sorted) numbers as uint8 pixels (N, H, W, 3)."""
+        """Return the frames with the given (sorted) numbers as uint8 pixels (N, H, W, 3)."""
 
     def _why_inexact(self, file: MediaFile) -> str | None:
         """Return why the library would return wrong frames; None if they would be correct."""
