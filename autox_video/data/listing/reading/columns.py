@@ -102,7 +102,7 @@ def split_row(line: str, delimiter: str) -> list[str]:
 def columns_of(
     names: Sequence[str], delimiter: str = "", *, need_labels: bool = True
 ) -> Columns | None:
-    """Return the columns with the given names; None if the paths or the required labels are missing."""
+    """Return the named columns; None if the paths or the required labels are missing."""
     plain = [_plain(name) for name in names]
     paths, labels = _all(plain, PATH_COLUMNS), _all(plain, LABEL_COLUMNS)
     if not paths and labels:
