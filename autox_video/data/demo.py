@@ -187,8 +187,8 @@ def _claim(root: Path, marker: dict, clips: list[DemoClip]) -> None:
     before = _read_marker(root)
     if before is not None and any(before[key] != value for key, value in marker.items()):
         raise ListingError(
-            f"{root / _MARKER}: there is already a demo with another seed, version or number of "
-            "clips; delete its folder or choose another one."
+            f"{root / _MARKER}: there is already a demo with a different seed, version or "
+            "number of clips; delete its folder or choose a different one."
         )
     taken = [path for path in _files_of(root, clips) if path.exists()]
     if before is None and taken:

@@ -228,7 +228,7 @@ def _origin(path: Path, identity: Mapping[str, Any]) -> str | None:
 def _outputs(
     work_dir: Path, files: Sequence[str], trained: Mapping[str, Unseen | None], name: str
 ) -> dict[str, Unseen]:
-    """Return the known outputs of the models for a list, keyed by file."""
+    """Return the models' outputs for a list of clips, keyed by file, where they are known."""
     found = {}
     for file in files:
         is_probe = file in PROBES

@@ -105,7 +105,7 @@ class VJEPA21(LibraryBackbone):
 
 
 def _separated(name: str, tensor: Tensor) -> State:
-    """Return a tensor under its new name; joint queries, keys and values are split into three."""
+    """Return a tensor under its new name; a fused QKV tensor is split into three."""
     name = name.replace(".attn.", ".attention.")
     if ".qkv." not in name:
         return {name: tensor}

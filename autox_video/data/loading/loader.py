@@ -38,7 +38,7 @@ class Tolerance:
 
     @classmethod
     def of_share(cls, tolerated: float, clips: int) -> "Tolerance":
-        """Return the tolerance for a share of `clips`; a share above 0 allows at least one clip."""
+        """Return the limits for a tolerated share; a share above 0 allows at least one clip."""
         broken = max(1, math.floor(tolerated * clips)) if tolerated > 0 else 0
         # The longest run that chance explains if this share of all clips is unreadable.
         row = math.ceil(math.log(CHANCE) / math.log(tolerated)) if 0 < tolerated < 1 else math.inf
