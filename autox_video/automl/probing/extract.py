@@ -19,6 +19,7 @@ from torchvision.transforms.v2.functional import center_crop, resize
 
 from autox_video.automl.probing.feature_store import FeatureStore
 from autox_video.backbones.libraries.folding import folded
+from autox_video.backbones.libraries.library_backbone import FrameBackbone
 from autox_video.backbones.spec import Size
 from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import ListingError, ResourceError
@@ -32,7 +33,7 @@ from autox_video.training.checkpoints.checkpoint import digest
 from autox_video.training.memory import is_out_of_memory
 from autox_video.video.files.remote import join
 
-CLIPS_AT_A_TIME = {"cpu": 4, "cuda": 32}
+CLIPS_AT_A_TIME = {"cpu": 2, "cuda": 32}
 VIEWS_TIMED = 2
 ZOOM = 1.25
 """Zoom factor of the enlarged views."""
@@ -103,6 +104,7 @@ class Extractor:
         self.model.to(self.config.device).eval()
         self._weights = digest(self.model.backbone.state_dict())
         self._backbone = folded(self.model.backbone, self._noise())
+        self.model.data_preprocessor.channels_last = isinstance(self.model.backbone, FrameBackbone)
         self._most = math.inf
 
     @torch.inference_mode()

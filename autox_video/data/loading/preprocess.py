@@ -39,6 +39,9 @@ class ClipPreprocessor(BaseDataPreprocessor):
         self.side: int | None = None
         """Side length in px to which training clips are scaled down; None: training clips are not
         scaled."""
+        self.channels_last = False
+        """Whether to keep the memory layout of the frames, for networks that process them one by
+        one with 2D convolutions."""
         self.augmentation = ClipAugmentation(Strengths(**(augment or {})), num_classes)
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -62,8 +65,9 @@ class ClipPreprocessor(BaseDataPreprocessor):
                 frames = resize(frames, [self.side, self.side], antialias=True)
             frames = self.augmentation.on_pixels(frames, data["seeds"])
             inputs = frames.permute(0, 1, 3, 4, 2)[:, None]
-        # The tensor is made contiguous while it is still uint8, so that fewer bytes are copied.
-        inputs = inputs.permute(0, 1, 5, 2, 3, 4).contiguous()
+        inputs = inputs.permute(0, 1, 5, 2, 3, 4)
+        if not self.channels_last:
+            inputs = inputs.contiguous()  # copies less while the type is still uint8
         inputs = inputs.to(torch.float32).sub_(self.mean).div_(self.std)
         if training:
             mixed, labels = self.augmentation.on_batch(inputs[:, 0], labels, data["seeds"])

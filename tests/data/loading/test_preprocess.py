@@ -25,6 +25,17 @@ def test_gives_what_mmaction2s_preprocessor_gives():
     assert torch.equal(given["inputs"], before)  # it is the loader's
 
 
+def test_frames_can_keep_their_memory_layout():
+    given = batch(3)
+    preprocess = ClipPreprocessor(**COLOURS)
+    expected = preprocess(given)["inputs"]
+    preprocess.channels_last = True
+    found = preprocess(given)["inputs"]
+    assert torch.equal(found, expected)
+    images = found[:, 0].transpose(1, 2).flatten(0, 1)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_without_labels():
     samples = ClipPreprocessor(**COLOURS)(batch(2))["data_samples"]
     assert len(samples) == 2 and not any("gt_label" in sample for sample in samples)
