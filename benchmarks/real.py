@@ -25,6 +25,7 @@ from statistics import mean
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from autox_video.metrics.headline import MODELS  # noqa: E402
 from autox_video.training.checkpoints.checkpoint import RECORD_KEY, read_meta  # noqa: E402
 from benchmarks.split import divided, write_list  # noqa: E402 (of this source tree)
 
@@ -38,7 +39,7 @@ class Result:
     top1: float
     top5: float
     kept: str
-    """Backbone of the kept weights."""
+    """Backbone of the kept weights; for an ensemble, of its main model."""
 
 
 def data_keys(folder: Path, work: Path) -> list[str]:
@@ -72,8 +73,11 @@ def run(folder: Path, work: Path, words: Sequence[str]) -> Result:
             raise SystemExit(f"{script} failed; see {log.name}")
         seconds = seconds or time.monotonic() - started
     told = json.loads(results.read_text(encoding="utf-8"))["metrics"]
-    choices = read_meta(work / "run" / "best.pth")[RECORD_KEY]["choices"]
-    return Result(seconds, told["top1"], told.get("top5", math.nan), choices["backbone"]["value"])
+    meta = read_meta(work / "run" / "best.pth")
+    kept = meta[RECORD_KEY]["choices"]["backbone"]["value"]
+    if count := meta["metrics"].get(MODELS):
+        kept += f", in an ensemble of {count}"
+    return Result(seconds, told["top1"], told.get("top5", math.nan), kept)
 
 
 def main() -> None:
