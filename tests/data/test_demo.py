@@ -167,7 +167,7 @@ def test_own_data_under_a_name_of_the_demo_are_refused(tmp_path, name):
 def test_half_made_demo_of_another_seed_is_refused(tmp_path):
     demo.make_demo(tmp_path, clips_per_class={"train": 1})
     (tmp_path / "videos/left_train_000.mp4").unlink()
-    with pytest.raises(ListingError, match="another seed"):
+    with pytest.raises(ListingError, match="a different seed"):
         demo.make_demo(tmp_path, seed=1, clips_per_class={"train": 1})
 
 
