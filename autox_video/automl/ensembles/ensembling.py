@@ -128,8 +128,11 @@ def choose_ensemble(
     mixture = choose_mixture(ballot.outputs, ballot.clips)
     order = [int(n) for n in np.argsort(-mixture.shares, kind="stable") if mixture.shares[n] > 0]
     chosen = [ballot.files[n] for n in order]
-    is_better = ballot.clips.rank(found) > ballot.clips.rank(single)
-    if not is_better or len(order) < 2 or not all(file in outputs["val"] for file in chosen):
+    if (
+        not ballot.clips.is_clearly_better(found, single)
+        or len(order) < 2
+        or not all(file in outputs["val"] for file in chosen)
+    ):
         return None
     parts = mixture.shares[order], mixture.temperatures[order]
     figures = _validated(record, lists["val"], [outputs["val"][f] for f in chosen], parts)

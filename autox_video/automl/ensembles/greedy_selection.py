@@ -8,6 +8,7 @@ it.
 Shape letters: M models, R repeats, n clips, K classes.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,21 @@ class Labelled:
         """Return the main score of outputs (R, n, K)."""
         figures = self.figures(outputs)
         return figures[main_score(figures)]
+
+    def is_clearly_better(self, outputs: np.ndarray, others: np.ndarray) -> bool:
+        """Return whether outputs (R, n, K) beat other outputs by more than chance explains.
+
+        Besides a better selection score, this takes a gain in correct predictions of at least one
+        standard error, since an ensemble costs more than a single model.
+        """
+        if self.rank(outputs) <= self.rank(others):
+            return False
+        right = [
+            self.task.right(self.task.probabilities(each), self.labels).mean(0)
+            for each in (outputs, others)
+        ]
+        gain = right[0] - right[1]
+        return float(gain.mean()) >= float(gain.std()) / math.sqrt(len(gain))
 
     def select(self, rows: np.ndarray) -> "Labelled":
         """Return the clips in `rows`."""

@@ -48,6 +48,9 @@ from autox_video.tasks.task import TASKS
 SECONDS = 600.0
 """Default time limit, in seconds, if training follows."""
 
+ATTENDED_CLIPS = 200
+"""Smallest number of training clips for which attentive heads are tried."""
+
 SHARE_OF_THE_END = 0.2
 """Share of the time limit that is reserved for fitting and validating the best candidate."""
 
@@ -130,8 +133,10 @@ def _fits_badly(job: Job, best: Candidate, start: Candidate) -> bool:
 
 def _job(prepared: Prepared, data: TrainingData, work_dir: Path) -> Job:
     folder = None if prepared.basis.settings.cache == OFF else default_folder()
-    # Attentive heads are slow to fit, so they are left out if training follows.
-    pools = crossval.POOLS if prepared.plan.mode == "probe" else (LINEAR, ORDERED)
+    # Attentive heads are slow to fit, so they are left out if training follows. On few clips, their
+    # score is too noisy: the best of many candidates would win by chance.
+    attends = prepared.plan.mode == "probe" and data.num_train >= ATTENDED_CLIPS
+    pools = crossval.POOLS if attends else (LINEAR, ORDERED)
     store = FeatureStore(folder or work_dir / FEATURES)
     groups = groups_of(prepared, prepared.listing.train)
     return Job(prepared, data, work_dir, store, groups, pools)

@@ -88,3 +88,20 @@ def test_balanced_classes_count_equally():
         for balanced in (False, True)
     ]
     assert shares[1] > shares[0]
+
+
+def test_a_small_gain_may_be_chance():
+    labels = [0] * 50 + [1] * 50
+    single = np.full(100, 0.6)
+    single[50:] = 0.4
+    single[:20] = 0.4  # 20 wrong
+    one_more, many_more = single.copy(), single.copy()
+    one_more[0] = 0.6
+    many_more[:8] = 0.6
+    clips = clips_of(labels)
+    better = [clips.is_clearly_better(logs(*p)[0], logs(*single)[0]) for p in (one_more, many_more)]
+    assert better == [True, True]
+    swapped = many_more.copy()
+    swapped[30:37] = 0.4  # 8 more right, 7 more wrong
+    assert not clips.is_clearly_better(logs(*swapped)[0], logs(*single)[0])
+    assert not clips.is_clearly_better(logs(*single)[0], logs(*single)[0])
