@@ -11,7 +11,7 @@ from autox_video.automl.ensembles.ensembling import (
     Chosen,
     assemble,
     choose_ensemble,
-    is_refit,
+    is_settled,
     member_files,
     outputs_of_file,
     read_choice,
@@ -206,15 +206,7 @@ def _with_ensemble(
         refit: function that refits the best weights; None for no refit.
     """
     work_dir = job.work_dir
-    files = processes.run_on_rank_zero(lambda: _members_in_time(job))
-    chosen = None
-    if len(files) > 1:
-        if processes.run_on_rank_zero(lambda: is_refit(work_dir)):
-            chosen = read_choice(work_dir)
-        else:
-            trained = _trained_outputs(job, files[0], folds)
-            chosen = processes.run_on_rank_zero(lambda: _choose(job, trained))
-            processes.run_on_rank_zero(lambda: write_choice(work_dir, chosen))
+    chosen = _chosen_before_refit(job, folds)
     if refit is not None:
         refit()
     if chosen is not None:
@@ -226,10 +218,23 @@ def _with_ensemble(
     return best
 
 
+def _chosen_before_refit(job: Job, folds: CrossValidation | None) -> Chosen | None:
+    """Choose an ensemble; after a refit, return the choice made before the run was interrupted."""
+    work_dir = job.work_dir
+    if job.groups is None:
+        return None
+    if processes.run_on_rank_zero(lambda: is_settled(work_dir)):
+        return processes.run_on_rank_zero(lambda: read_choice(work_dir))
+    files, chosen = processes.run_on_rank_zero(lambda: _members_in_time(job)), None
+    if len(files) > 1:
+        trained = _trained_outputs(job, files[0], folds)
+        chosen = processes.run_on_rank_zero(lambda: _choose(job, trained))
+    processes.run_on_rank_zero(lambda: write_choice(work_dir, chosen))
+    return chosen
+
+
 def _members_in_time(job: Job) -> list[str]:
     """Return the files of candidate members; [] if there is no time to compare the models."""
-    if job.groups is None:
-        return []
     if job.deadline is not None:
         needed_sec = job.deadline.prediction.evaluation_sec
         if _time_left(job).seconds() < needed_sec:

@@ -7,7 +7,7 @@ with shares that were chosen on clips other than the scored ones.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from autox_video.automl.ensembles.greedy_selection import Labelled, choose_mixture, unseen_outputs
 from autox_video.automl.ensembles.unseen_outputs import Unseen, read_unseen
 from autox_video.automl.finishing import FINETUNE_ID, HEAD_OF_ALL, PROBE_ID, origin_of
-from autox_video.automl.leaderboard import Row, find_row, put_row
+from autox_video.automl.leaderboard import find_row, put_row, row_of
 from autox_video.core.console import complain, say, working_on
 from autox_video.core.errors import CheckpointError
 from autox_video.core.files import write_json
@@ -26,6 +26,7 @@ from autox_video.data.listing.written_list import read_list
 from autox_video.distributed.processes import local_device
 from autox_video.evaluation.predict import (
     Loading,
+    checked_record,
     for_testing,
     load_model,
     record_of,
@@ -118,11 +119,12 @@ def choose_ensemble(
     files = member_files(work_dir, record.identity)
     lists = {"train": read_list(record.data.train_list), "val": read_list(record.data.val_list)}
     outputs = {name: _outputs(work_dir, files, trained, name) for name in lists}
-    few = len(lists["val"]) < FEW_VALIDATION_CLIPS and len(outputs["train"]) > 1
+    # All models must be compared, or an ensemble of probes could replace better trained weights.
+    few = len(lists["val"]) < FEW_VALIDATION_CLIPS and len(outputs["train"]) == len(files)
     name = "train" if few else "val"
     of_list = groups[: len(lists["train"])] if few else groups[len(lists["train"]) :]
     ballot = _ballot(record, lists[name], outputs[name], of_list)
-    if ballot is None:
+    if ballot is None or len(ballot.files) < len(files):
         return None
     found, single = unseen_outputs(ballot.outputs, ballot.clips), ballot.outputs[ballot.best()]
     mixture = choose_mixture(ballot.outputs, ballot.clips)
@@ -160,9 +162,10 @@ def outputs_of_file(record: RunRecord, path: Path) -> Unseen:
     return Unseen(positions, np.stack([found[n] for n in positions.tolist()])[None])
 
 
-def is_refit(work_dir: Path) -> bool:
-    """Return whether the best weights have also been trained on the validation clips."""
-    return ALL_CLIPS in read_meta(work_dir / BEST)
+def is_settled(work_dir: Path) -> bool:
+    """Return whether the best weights are an ensemble, or have been trained on validation clips."""
+    meta = read_meta(work_dir / BEST)
+    return meta.get(ORIGIN) == ENSEMBLE_ID or ALL_CLIPS in meta
 
 
 def write_choice(work_dir: Path, chosen: Chosen | None) -> None:
@@ -174,7 +177,9 @@ def write_choice(work_dir: Path, chosen: Chosen | None) -> None:
 
 
 def read_choice(work_dir: Path) -> Chosen | None:
-    """Return the choice stored in the work dir; None if the choice is missing or damaged."""
+    """Return the stored choice; None if it is missing or damaged, or has been assembled already."""
+    if origin_of(work_dir / BEST) == ENSEMBLE_ID:
+        return None
     try:
         content = json.loads((work_dir / ENSEMBLE).read_bytes())
         parts = (tuple(content[name]) for name in ("files", "shares", "temperatures"))
@@ -201,19 +206,13 @@ def assemble(record: RunRecord, work_dir: Path, chosen: Chosen, *, all_clips: bo
         members.append(Member(state["meta"][RECORD_KEY], weights, *numbers))
     meta = {"metrics": chosen.figures, "identity": record.identity, ORIGIN: ENSEMBLE_ID}
     meta |= {ALL_CLIPS: True} if refit else {}
-    rows = [find_row(work_dir, origin_of(work_dir / file)) for file in chosen.files]
+    ids = [origin_of(work_dir / file) for file in chosen.files]
     write_best(work_dir, {"schema": SCHEMA, **joined(members, meta)})
-    _put_row(record, work_dir, chosen, [row for row in rows if row is not None])
+    rows = filter(None, (find_row(work_dir, one) for one in ids))
+    row = row_of(ENSEMBLE_ID, ENSEMBLE_ID, checked_record(members[0].record, work_dir / BEST).plan)
+    fields = row_fields(chosen.figures, {"members": dict(zip(ids, chosen.shares, strict=True))})
+    put_row(work_dir, replace(row, cost_sec=sum(one.cost_sec for one in rows), **fields))
     return chosen.figures
-
-
-def _put_row(record: RunRecord, work_dir: Path, chosen: Chosen, rows: Sequence[Row]) -> None:
-    about = {"members": {row.id: share for row, share in zip(rows, chosen.shares, strict=False)}}
-    plan, fields = record.plan, row_fields(chosen.figures, about)
-    main = rows[0] if rows else Row(ENSEMBLE_ID, ENSEMBLE_ID, plan.backbone, 0, 0)
-    cost_sec = sum(row.cost_sec for row in rows)
-    sizes = main.backbone, main.frames, main.size
-    put_row(work_dir, Row(ENSEMBLE_ID, ENSEMBLE_ID, *sizes, cost_sec=cost_sec, **fields))
 
 
 def _origin(path: Path, identity: Mapping[str, Any]) -> str | None:

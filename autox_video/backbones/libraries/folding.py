@@ -59,7 +59,8 @@ def _fused(backbone: LibraryBackbone, clips: Tensor, wanted: Tensor) -> nn.Modul
     try:
         result = fuse(copy.deepcopy(backbone))
         return result if _is_equal(result, clips, wanted) else None
-    except RuntimeError:  # oneDNN does not support the convolution
+    except (RuntimeError, AttributeError, TypeError):
+        # oneDNN does not support the convolution, or the network reads attributes of its layers.
         return None
 
 

@@ -1,12 +1,24 @@
 """Ensembles of trained weights and probes, through the functions that the commands call."""
 
+import json
+from dataclasses import replace
+from shutil import copytree
+
 import numpy as np
 import pytest
 import torch
 
 from autox_video.automl import leaderboard
-from autox_video.automl.ensembles.ensembling import outputs_of_file, read_choice
-from autox_video.automl.ensembles.unseen_outputs import UNSEEN, read_unseen
+from autox_video.automl.ensembles.ensembling import (
+    Chosen,
+    assemble,
+    choose_ensemble,
+    outputs_of_file,
+    read_choice,
+    write_choice,
+)
+from autox_video.automl.ensembles.unseen_outputs import UNSEEN, Unseen, read_unseen, stored
+from autox_video.core.errors import CheckpointError
 from autox_video.data.listing.written_list import read_list
 from autox_video.jobs.test import transform
 from autox_video.jobs.train import fit
@@ -40,8 +52,9 @@ def run(keys, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(keys, run):
+def whole(keys, run, tmp_path_factory):
     """The same run, finished again with two probes that know different clips."""
+    run = copytree(run, tmp_path_factory.mktemp("whole") / "run")
     labels = np.array(read_list(run / "val.csv").labels)
     known = np.arange(len(labels)) % 2 == 0
     outputs = [outputs_for(labels, each) for each in (known, ~known)]
@@ -80,7 +93,7 @@ def test_the_better_ensemble_is_kept(whole):
     work, best, outputs, labels = whole
     assert [(each.argmax(1) == labels).mean() for each in outputs] == [0.5, 0.5]
     assert best["top1"] == 1.0 and best["epoch"] == 0 and best["models"] == 2
-    chosen = read_choice(work)
+    chosen = content_of(work)
     assert set(chosen.files) == set(FILES) and chosen.shares == (0.5, 0.5)
     softened = [
         one / t - np.logaddexp.reduce(one / t, axis=1, keepdims=True)
@@ -94,13 +107,19 @@ def test_the_better_ensemble_is_kept(whole):
     assert not (work / "trained.pth").exists()
 
 
+def content_of(work):
+    content = json.loads((work / "ensemble.json").read_text())
+    return Chosen(*map(tuple, list(content.values())[:3]), content["figures"])
+
+
 def in_order(chosen, values):
     return [values[chosen.files.index(name)] for name in FILES]
 
 
 def test_a_test_averages_the_models(whole, keys):
     """Each model alone and the ensemble predict the same clips."""
-    work, chosen = whole[0], read_choice(whole[0])
+    work, chosen = whole[0], content_of(whole[0])
+    assert read_choice(work) is None  # it has been assembled
     settings = settings_of(keys, work, **KEYS, test_results_path=str(work / "results.json"))
     found = scores_of(transform(settings))
     state = read_checkpoint(work / "best.pth")
@@ -150,3 +169,51 @@ def test_outputs_of_a_file_are_those_of_its_evaluation(keys, tmp_path):
     assert (found.outputs[0].argmax(1) == labels).mean() == pytest.approx(meta["top1"])
     loss = -found.outputs[0][np.arange(24), labels].mean()
     assert loss == pytest.approx(meta["loss"], abs=1e-4)
+
+
+def known(labels, right):
+    """Outputs that are right for the given clips only."""
+    return Unseen(np.arange(len(labels)), outputs_for(labels, right)[None])
+
+
+def test_an_ensemble_of_probes_does_not_replace_better_trained_weights(run, tmp_path):
+    """Out of fold, only the probes have outputs; the trained weights are better than both."""
+    work = tmp_path / "run"
+    copytree(run, work)
+    record = replace_lists(read_record(work), work)
+    lists = {name: np.array(read_list(work / f"{name}.csv").labels) for name in ("train", "val")}
+    for number, file in enumerate(FILES):
+        state = read_checkpoint(run / "probe.pth")
+        halves = {name: np.arange(len(each)) % 2 == number for name, each in lists.items()}
+        unseen = {name: known(lists[name], half) for name, half in halves.items()}
+        write_checkpoint(work / file, state | stored(unseen))
+    groups = np.arange(sum(map(len, lists.values())))
+    perfect = known(lists["val"], np.ones(24, dtype=bool))
+    assert choose_ensemble(record, work, {"val": perfect}, groups) is None
+    useless = known(lists["val"], np.zeros(24, dtype=bool))
+    chosen = choose_ensemble(record, work, {"val": useless}, groups)
+    assert set(chosen.files) == set(FILES)
+
+
+def replace_lists(record, work):
+    lists = {"train_list": str(work / "train.csv"), "val_list": str(work / "val.csv")}
+    return replace(record, data=replace(record.data, **lists))
+
+
+def test_a_choice_outlives_a_stop_after_the_refit(whole, keys, tmp_path):
+    """The best weights have been refit, so that only the stored choice can be assembled."""
+    work = tmp_path / "run"
+    copytree(whole[0], work)
+    probe = read_checkpoint(work / "probe.pth")
+    probe["meta"]["all_clips"] = True
+    write_checkpoint(work / "best.pth", probe)
+    (work / "best.safetensors").unlink()
+    chosen = content_of(whole[0])
+    assert read_choice(work) == chosen
+    write_choice(work, None)
+    assert read_choice(work) is None
+    write_choice(work, chosen)
+    assert fit(settings_of(keys, work, **KEYS))["models"] == 2
+    assert len(read_checkpoint(work / "best.pth")["members"]) == 1
+    with pytest.raises(CheckpointError):
+        assemble(read_record(work), work, replace(chosen, files=("gone.pth",) * 2), all_clips=True)
