@@ -1,0 +1,1 @@
+"""Predict new videos with a model file: whole recordings, timelines, streams and output files."""
