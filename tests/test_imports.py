@@ -60,6 +60,8 @@ LIGHT = (
     "tasks.task",
     "tasks.classification.single_label",
     "tasks.classification.multi_label",
+    "tasks.localisation.metrics",
+    "tasks.localisation.segments",
     "data.label_array",
     "planning",
     "evaluation.results",
