@@ -67,6 +67,8 @@ LIGHT = (
     "evaluation.results",
     "evaluation.calibrated_predictions",
     "evaluation.tested_clips",
+    "prediction.outputs",
+    "prediction.timeline",
     "prediction.video_prediction",
     "automl.clip_review",
     "automl.fetched_weights",

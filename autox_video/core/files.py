@@ -65,7 +65,7 @@ def sha256(path: str | Path) -> str:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` atomically as indented JSON; NaN and infinity raise ValueError."""
-    write_text(path, _json_text(value, indent=1) + "\n")
+    write_text(path, json_text(value, indent=1) + "\n")
 
 
 def append_json_line(path: str | Path, value: Any) -> None:
@@ -76,7 +76,7 @@ def append_json_line(path: str | Path, value: Any) -> None:
     Raises:
         ResourceError: the file is not writable, or the disk is full.
     """
-    line = (_json_text(value) + "\n").encode()
+    line = (json_text(value) + "\n").encode()
     try:
         with open(path, "ab+", buffering=0) as file:
             size = file.seek(0, os.SEEK_END)
@@ -116,7 +116,7 @@ _NOT_SHOWN = re.compile(
 )
 
 
-def _json_text(value: Any, indent: int | None = None) -> str:
+def json_text(value: Any, indent: int | None = None) -> str:
     """Return JSON text in which control characters are escaped but non-ASCII letters are not."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return _NOT_SHOWN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,0 +1,1 @@
+"""Files of predictions: JSON, CSV, Parquet and subtitles, chosen by the suffix of the path."""
