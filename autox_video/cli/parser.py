@@ -7,7 +7,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from autox_video.cli import cache, check, doctor, init, leaderboard, test, train, weights
+from autox_video.cli import (
+    cache,
+    check,
+    doctor,
+    init,
+    leaderboard,
+    test,
+    timeline,
+    train,
+    weights,
+)
 from autox_video.cli.words import FRESH, PLAN, from_plan_as_key, read_words
 from autox_video.core.console import say
 from autox_video.core.errors import ConfigError
@@ -16,7 +26,8 @@ from autox_video.run.command import remember_command
 WITH_KEYS = {"train": train, "test": test, "check": check, "leaderboard": leaderboard}
 COMMANDS = {
     **WITH_KEYS,
-    **{"init": init, "weights": weights, "cache": cache, "doctor": doctor},
+    **{"init": init, "timeline": timeline},
+    **{"weights": weights, "cache": cache, "doctor": doctor},
 }
 WIDTH = 80
 

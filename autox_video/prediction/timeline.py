@@ -82,7 +82,7 @@ class Bins:
     step_sec: float
     """Length of a bin in seconds: the distance between windows."""
 
-    def segment(self, index: int, name: str, first: int, end: int) -> Segment:
+    def segment(self, index: int, first: int, end: int, name: str) -> Segment:
         """Return the segment of a class over the bins from `first` to before `end`."""
         lengths = np.diff(self.edges[first : end + 1])
         score = float(np.average(self.scores[first:end, index], weights=lengths))
@@ -93,8 +93,8 @@ def timeline(prediction: VideoPrediction, options: TimelineOptions | None = None
     """Return the segments of a video, sorted by start, then by class; none if it is unreadable.
 
     Single-label: each time has its most probable class, or none if that class is below the
-    threshold. A run shorter than `min_seconds` joins the longer of its neighbours. Segments whose
-    mean probability is below the threshold are left out.
+    threshold. A run shorter than `min_seconds` joins the longer of its neighbours; it is left out
+    if it would pull the mean probability of its neighbour below the threshold.
 
     Multi-label: each class has its own segments. A segment is a stretch of at least HYSTERESIS x
     threshold that reaches the threshold. Gaps shorter than `min_seconds` are closed, then shorter
@@ -183,9 +183,8 @@ def _exclusive(
 ) -> list[Segment]:
     best = bins.scores.argmax(axis=1)
     best[bins.scores.max(axis=1) < threshold] = NOTHING
-    runs = _joined(_runs(best), bins.edges, least_sec)
-    segments = [bins.segment(c, classes[c], first, end) for c, first, end in runs if c != NOTHING]
-    return [segment for segment in segments if segment.score >= threshold]
+    runs = _joined(_runs(best), bins, threshold, least_sec)
+    return [bins.segment(c, first, end, classes[c]) for c, first, end in runs if c != NOTHING]
 
 
 def _runs(values: np.ndarray) -> list[tuple[int, int, int]]:
@@ -195,17 +194,21 @@ def _runs(values: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def _joined(
-    runs: list[tuple[int, int, int]], edges: np.ndarray, least_sec: float
+    runs: list[tuple[int, int, int]], bins: Bins, threshold: float, least_sec: float
 ) -> list[tuple[int, int, int]]:
     """Let each run that is too short join its longer neighbour, the shortest run first.
 
-    Of equally long neighbours, the earlier one is chosen.
+    Of equally long neighbours, the earlier one is chosen. A run that would pull the mean of its
+    neighbour below the threshold becomes a run of NOTHING instead.
     """
     by_first = {run[1]: run for run in runs}
     by_end = {run[2]: run for run in runs}
 
     def seconds(run: tuple[int, int, int]) -> float:
-        return round(float(edges[run[2]] - edges[run[1]]), 6)
+        return round(float(bins.edges[run[2]] - bins.edges[run[1]]), 6)
+
+    def union(value: int, runs: list[tuple[int, int, int]]) -> tuple[int, int, int]:
+        return value, min(first for _, first, _ in runs), max(end for _, _, end in runs)
 
     queue = [(seconds(run), run[1], run) for run in runs]
     heapq.heapify(queue)
@@ -214,13 +217,16 @@ def _joined(
         if by_first.get(run[1]) != run:
             continue  # it has been joined to another run
         beside = [near for near in (by_end.get(run[1]), by_first.get(run[2])) if near]
-        if not beside:
-            break
-        value = max(beside, key=seconds)[0]
-        parts = [run, *(near for near in beside if near[0] == value)]
+        longest = sorted(beside, key=seconds, reverse=True)[:1]
+        for value in (*(near[0] for near in longest), NOTHING):
+            parts = [run, *(near for near in beside if near[0] == value)]
+            joined = union(value, parts)
+            if value == NOTHING or bins.segment(*joined, "").score >= threshold:
+                break
+        if joined == run:
+            continue  # a gap that has to stay
         for _, first, end in parts:
             del by_first[first], by_end[end]
-        joined = (value, min(part[1] for part in parts), max(part[2] for part in parts))
         by_first[joined[1]] = by_end[joined[2]] = joined
         heapq.heappush(queue, (seconds(joined), joined[1], joined))
     return [by_first[first] for first in sorted(by_first)]
@@ -233,7 +239,7 @@ def _overlapping(
     bins: Bins, classes: Sequence[str], threshold: float, least_sec: float
 ) -> list[Segment]:
     segments = [
-        bins.segment(index, name, first, end)
+        bins.segment(index, first, end, name)
         for index, name in enumerate(classes)
         for first, end in _stretches(bins, index, threshold, least_sec)
     ]

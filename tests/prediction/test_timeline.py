@@ -115,8 +115,11 @@ def test_short_runs_join_their_longer_neighbour():
 
 
 def test_what_joins_may_not_pull_a_segment_below_the_threshold():
-    shown = windows([[0.8, 0.0], [0.2, 0.1], [0.8, 0.0]], span=1.0)
-    assert segments(shown, threshold=0.7, smoothing=0, min_seconds=1.5) == []  # the mean is 0.6
+    shown = single([0.8, 0.8, 0.8, 0.2, 0.8, 0.8, 0.8], span=1.0)
+    options = {"smoothing": 0, "min_seconds": 1.5}
+    mean = round(5.0 / 7, 6)  # 0.714286; of the first four, it is 0.65
+    assert segments(shown, threshold=0.71, **options) == [("a", 0, 7, mean)]
+    assert segments(shown, threshold=0.72, **options) == [("a", 0, 3, 0.8), ("a", 4, 7, 0.8)]
 
 
 def test_by_default_the_shortest_segment_is_half_a_window():
@@ -153,6 +156,8 @@ def test_a_video_without_windows_is_one_segment():
     (segment,) = timeline(clip)
     assert (segment.index, segment.name, segment.start, segment.end) == (1, "b", 0, 3.5)
     assert timeline(clip, TimelineOptions(threshold=0.9)) == []
+    assert timeline(clip, TimelineOptions(min_seconds=4)) == []
+    assert timeline(clip, TimelineOptions(min_seconds=4, overlaps=True)) == []
     assert timeline(VideoPrediction("x", ("a", "b"), None, error="torn")) == []
 
 
