@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autox_video.core.console import say
 from autox_video.evaluation.results import Prediction
 from autox_video.metrics.calibration import (
     LOG_RANGE,
@@ -14,6 +15,7 @@ from autox_video.metrics.calibration import (
     with_temperature,
 )
 from autox_video.metrics.intervals import CROSS_VALIDATION, VALIDATION
+from autox_video.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class Calibration:
     """How the clips used for fitting were scored: `validation`, or `cross-validation` over training
     and validation clips."""
 
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities (..., K) from outputs (..., K), which must be logits."""
+        return with_temperature(outputs, self.temperature)
+
     def applied(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """Return the predictions with calibrated probabilities; the outputs must be logits."""
         return [
@@ -39,7 +45,7 @@ class Calibration:
         ]
 
     def _scores(self, prediction: Prediction) -> np.ndarray:
-        return with_temperature(np.array(prediction.outputs), self.temperature)
+        return self.probabilities(np.array(prediction.outputs))
 
     def record(self, raw: Sequence[Prediction]) -> dict[str, Any]:
         """Return the entry for results.json; `raw` contains the predictions before calibration.
@@ -74,3 +80,20 @@ def read_calibration(evaluation: Any) -> Calibration | None:
     if clips is None:
         return calibration
     return replace(calibration, clips=clips, on=CROSS_VALIDATION)
+
+
+def calibration_of(meta: Mapping[str, Any], task: Task) -> Calibration | None:
+    """Return the calibration of the weights in a file with this `meta`, or None, and say why.
+
+    After a refit on train + validation there is none, because the stored metrics belong to weights
+    trained without the validation clips.
+    """
+    from autox_video.training.checkpoints.checkpoint import ALL_CLIPS
+
+    if meta.get(ALL_CLIPS):
+        say(
+            "These weights were refit on train + validation, so their probabilities are not "
+            "calibrated."
+        )
+        return None
+    return read_calibration(meta.get("metrics")) if task.calibrates else None

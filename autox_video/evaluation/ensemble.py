@@ -100,10 +100,14 @@ def predict_all(
         )
     if len(models) == 1:
         return each[0]
-    task = TASKS[models[0].record.data.task]
-    numbers = (np.array([getattr(one, name) for one in models]) for name in _NUMBERS)
-    mixture = Mixture(*numbers, task)
+    mixture = mixture_of(models)
     return [_mean(of_clip, mixture) for of_clip in zip(*each, strict=True)]
+
+
+def mixture_of(models: Sequence[Loaded]) -> Mixture:
+    """Return how the outputs of an ensemble's models are averaged."""
+    numbers = (np.array([getattr(one, name) for one in models]) for name in _NUMBERS)
+    return Mixture(*numbers, TASKS[models[0].record.data.task])
 
 
 _NUMBERS = ("temperature", "share")

@@ -18,6 +18,7 @@ from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.loading.clip_dataset import ClipBatches, ClipDataset
 from autox_video.distributed import processes
+from autox_video.evaluation.loading import Loading
 from autox_video.evaluation.results import Prediction
 from autox_video.planning.record import RunRecord, load_stored
 from autox_video.run.work_dir import RECORD
@@ -31,17 +32,6 @@ from autox_video.training.checkpoints.checkpoint import (
 from autox_video.training.config.build_config import model_config
 from autox_video.training.memory import is_out_of_memory
 from autox_video.video.sampling import rounds_of, seen_share
-
-
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """How clips are loaded; the scores do not depend on these options."""
-
-    batch_size: int
-    """Number of videos per batch; all views of a video are in the same batch."""
-    workers: int
-    """Number of decoding processes."""
-    device: str
 
 
 def record_of(checkpoint: Path) -> RunRecord:
@@ -179,7 +169,9 @@ def predict(
         seen = seen_share(seconds[p], span_sec, clips=len(looks[p]) * num_clips)
         scores = tuple(task.probabilities(whole).tolist())
         return Prediction(
-            clips.paths[p], label, scores, broken.get(p), segment, seen, tuple(whole.tolist())
+            *(clips.paths[p], label, scores, broken.get(p), segment, seen),
+            outputs=tuple(whole.tolist()),
+            seconds=seconds[p],
         )
 
     return [prediction(p) for p in range(len(clips))]

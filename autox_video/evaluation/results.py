@@ -42,6 +42,8 @@ class Prediction:
     """Share of the clip's duration that the model saw."""
     outputs: tuple[float, ...] | None = None
     """The model's outputs before `Task.probabilities`."""
+    seconds: float | None = None
+    """Length of the clip in seconds; None if it could not be read."""
 
     @property
     def is_partly_seen(self) -> bool:

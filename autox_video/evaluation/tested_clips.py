@@ -1,5 +1,6 @@
 """Find the clips to test in a list, in the test split of the training run, or in a folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from autox_video.data.listing.listing import read_test
 from autox_video.data.listing.missing_clips import find_missing
 from autox_video.data.listing.written_list import read_list
 from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST
-from autox_video.tasks.task import Task
+from autox_video.tasks.task import Label, Task
 from autox_video.video.files.remote import is_remote
 
 
@@ -108,13 +109,11 @@ def _every_video(folder: str | Path) -> ClipTable:
 
 def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable:
     """Label clips by their class folders; raise ListingError if only some are in class folders."""
-    number = {name: index for index, name in enumerate(model.classes)}
-    labels = [_label_of(path, number) for path in clips.paths]
+    labels = [label_of_folder(path, model.classes, model.task) for path in clips.paths]
     without = [path for path, label in zip(clips.paths, labels, strict=True) if label is None]
     if not without:
         say(f"Testing {counted(len(clips), 'clip')} of {root}, labelled by their folders.")
-        several = tuple((label,) for label in labels)
-        return ClipTable(clips.paths, several if model.task.has_label_sets else tuple(labels))
+        return ClipTable(clips.paths, tuple(labels))
     if len(without) == len(clips):
         say(
             f"Predicting {counted(len(clips), 'clip')} of {root} without labels: no folder has the "
@@ -127,6 +126,9 @@ def _labelled_by_folders(clips: ClipTable, model: Model, root: str) -> ClipTable
     )
 
 
-def _label_of(path: str, number: dict[str, int]) -> int | None:
-    folders = path.split("/")[:-1]
-    return next((number[folder] for folder in folders if folder in number), None)
+def label_of_folder(path: str, classes: Sequence[str], task: Task) -> Label | None:
+    """Return the label of a clip in a folder named as a class; None if there is no such folder."""
+    folder = next((name for name in path.split("/")[:-1] if name in classes), None)
+    if folder is None:
+        return None
+    return (classes.index(folder),) if task.has_label_sets else classes.index(folder)

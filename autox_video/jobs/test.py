@@ -2,12 +2,12 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autox_video.automl.prepare import check_work_dir
 from autox_video.config.settings import AUTO, Settings
@@ -19,7 +19,8 @@ from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
 from autox_video.distributed.launch import use_device
-from autox_video.evaluation.calibrated_predictions import read_calibration
+from autox_video.evaluation.calibrated_predictions import calibration_of
+from autox_video.evaluation.loading import loading_of
 from autox_video.evaluation.mistakes import outcomes, write_mistakes
 from autox_video.evaluation.results import (
     Prediction,
@@ -34,19 +35,15 @@ from autox_video.evaluation.tested_clips import Model, clips_to_test
 from autox_video.jobs.next_steps import say_next_steps
 from autox_video.jobs.test_report import show_report
 from autox_video.machine.allocator import keep_freed_memory
-from autox_video.machine.hardware import detect, device_to_find, usable_cores
+from autox_video.machine.hardware import detect, device_to_find
 from autox_video.planning.record import RunRecord
 from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST, LOG
 from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root, is_remote
 from autox_video.video.open_video import check_decoder
 
-if TYPE_CHECKING:
-    from autox_video.evaluation.predict import Loading
-
 WEIGHTS = (BEST, BEST_SAFE, LATEST)
 EXAMPLES = 3
-VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,7 @@ def run_test(test: PreparedTest) -> dict[str, Any]:
             models,
             test.clips,
             data_root=test.data_root,
-            loading=partial(_loading, workers=test.workers, device=device),
+            loading=partial(loading_of, workers=test.workers, device=device),
             on_done=done,
         )
     return processes.run_on_rank_zero(lambda: _finish(test, predictions))
@@ -168,9 +165,9 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
     )
     from autox_video.training.checkpoints.checkpoint import read_meta
 
-    calibration = read_calibration(_own_figures(read_meta(test.weights)))
     task, summary = TASKS[test.record.data.task], None
-    if calibration is not None and task.calibrates:
+    calibration = calibration_of(read_meta(test.weights), task)
+    if calibration is not None:
         summary, predictions = calibration.record(predictions), calibration.applied(predictions)
     content = results(task, predictions, provenance, summary)
     keep_other_results(test.results_file, content)
@@ -187,22 +184,6 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
     longer = ("longer",) if wrong and plan.mode != "probe" else ()
     say_next_steps("clips", "leaderboard", *longer, plan=plan)
     return content
-
-
-def _own_figures(meta: Mapping[str, Any]) -> Any:
-    """Return the validation metrics of the tested weights.
-
-    The result is None for a refit on train + validation, because the stored metrics belong to
-    weights trained without the validation clips.
-    """
-    from autox_video.training.checkpoints.checkpoint import ALL_CLIPS
-
-    if not meta.get(ALL_CLIPS):
-        return meta.get("metrics")
-    say(
-        "These weights were refit on train + validation, so their probabilities are not calibrated."
-    )
-    return None
 
 
 def _refuse_no_numbers(predictions: Sequence[Prediction], weights: Path) -> None:
@@ -263,13 +244,3 @@ def _weights(checkpoint: str | None, work_dir: Path) -> Path:
         f"work_dir: no trained weights in {work_dir.absolute()}; run autotrain.py with this config "
         "first."
     )
-
-
-def _loading(record: RunRecord, *, workers: int | None, device: str) -> "Loading":
-    from autox_video.evaluation.predict import Loading
-
-    views = 3 * record.plan.test_clips
-    batch_size = max(1, VIEWS_AT_A_TIME[device.partition(":")[0]] // views)
-    cores = usable_cores() // processes.current().local_size
-    useful = max(1, cores - 1 if device == "cpu" else min(cores, 16))
-    return Loading(batch_size, useful if workers is None else workers, device)

@@ -15,7 +15,8 @@ SCORE_DIGITS, SECOND_DIGITS = 6, 3
 class Windows:
     """The windows of a video, in order of time, and their predicted probabilities.
 
-    Windows overlap. The first one starts at 0 and the last one ends at the end of the video.
+    Windows overlap. They cover the whole video, except for parts that cannot be read. Times are
+    presentation times, as players show them.
     """
 
     starts: np.ndarray
@@ -47,6 +48,8 @@ class VideoPrediction:
     """Why the video, or a part of it, could not be read; None if all of it was read."""
     label: int | tuple[int, ...] | None = None
     """Index of the true class, or of all true classes; None if unknown."""
+    segment: tuple[float, float] | None = None
+    """Start and end of the predicted part of the video in seconds; None for the whole video."""
 
     @property
     def is_readable(self) -> bool:

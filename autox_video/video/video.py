@@ -14,6 +14,9 @@ from autox_video.video.container.packet_count import Counted
 from autox_video.video.container.timeline import TIME_TOLERANCE_SEC, Timeline
 from autox_video.video.decoders.frame_rgb import scaled_size
 
+TIMES_AT_ONCE = 32
+"""Number of frames that `decode_through` holds in memory."""
+
 
 class Video(ABC):
     """An open video file or folder of frame images; can be used as a context manager.
@@ -68,6 +71,21 @@ class Video(ABC):
             VideoError: neither the frame at one of the times nor any frame in the second before
                 that time can be decoded.
         """
+
+    def decode_through(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        """Like `decode_at`, but in order, each index once, and with little memory for long videos.
+
+        Raises:
+            VideoError: as in `decode_at`; frames before the error have been yielded.
+        """
+        for start in range(0, len(wanted), TIMES_AT_ONCE):
+            frames: dict[int, np.ndarray] = {}
+            for places, pixels in self.decode_at(wanted[start : start + TIMES_AT_ONCE], short_side):
+                frames |= dict.fromkeys(map(int, places), pixels)
+            for place in sorted(frames):
+                yield [start + place], frames[place]
 
     @classmethod
     def why_not_usable(cls) -> str | None:

@@ -61,6 +61,8 @@ class Task:
     value: Any = None
     error: str | None = None
     deaths: int = 0
+    worker: int | None = None
+    """Number of the worker that reads the item; None for any worker."""
 
 
 def read_in_process(dataset: Readable, index: int, out: np.ndarray) -> tuple[Any, str | None]:
@@ -87,7 +89,7 @@ class _Worker:
 
 @dataclass(eq=False)
 class ReaderPool:
-    """A pool of worker processes; each task goes to the worker with the fewest tasks."""
+    """A pool of worker processes; a task goes to its worker or the one with the fewest tasks."""
 
     dataset: Readable
     rows: np.ndarray
@@ -147,7 +149,11 @@ class ReaderPool:
 
     def _hand_out(self) -> None:
         while self.queue:
-            worker = min(self.workers, key=lambda worker: len(worker.tasks))
+            number = self.queue[0].worker
+            if number is None:
+                worker = min(self.workers, key=lambda worker: len(worker.tasks))
+            else:
+                worker = self.workers[number]
             if len(worker.tasks) >= _TASKS_AHEAD:
                 return
             task = self.queue.popleft()

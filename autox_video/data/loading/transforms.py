@@ -96,9 +96,9 @@ class ReadClips(BaseTransform):
     def _decode(self, results: dict, segment: tuple | None, name: str | None) -> list[np.ndarray]:
         path = local_path(results["filename"], self.remote_cache)
         with open_video(path, self.decoder) as video:
-            start, seconds = _extent(video, segment)
+            start, seconds = extent(video, segment)
             times = self._times(seconds, results)
-            short_side = self._scaled_to(video)
+            short_side = decoded_side(video, self.short_side)
             if name is None or not self._is_worth_caching(video, seconds, short_side):
                 return _frames_at(video, times + start, short_side)
             possible = self._all_times(seconds)
@@ -126,12 +126,6 @@ class ReadClips(BaseTransform):
             return np.unique(test_times(seconds, *self._slots, num_clips=self.num_clips))
         return all_train_times(seconds, *self._slots, jitter=self.jitter)
 
-    def _scaled_to(self, video: Video) -> int | None:
-        if self.short_side is None:
-            return None
-        is_large = min(video.width, video.height) >= WORTH_SCALING * self.short_side
-        return self.short_side if is_large else None
-
     def _is_worth_caching(self, video: Video, seconds: float, short_side: int | None) -> bool:
         scale = short_side / min(video.width, video.height) if short_side else 1.0
         frame_bytes = 3 * video.width * video.height * scale**2
@@ -139,8 +133,20 @@ class ReadClips(BaseTransform):
         return times * frame_bytes <= LARGEST_CACHED_BYTES
 
 
-def _extent(video: Video, segment: tuple | None) -> tuple[float, float]:
-    """Return the clip's start (from the video's first frame) and length, in seconds."""
+def decoded_side(video: Video, short_side: int | None) -> int | None:
+    """Return the short side, in px, to which frames are scaled; None if they are not scaled."""
+    if short_side is None:
+        return None
+    is_large = min(video.width, video.height) >= WORTH_SCALING * short_side
+    return short_side if is_large else None
+
+
+def extent(video: Video, segment: tuple | None) -> tuple[float, float]:
+    """Return the clip's start (from the video's first frame) and length, in seconds.
+
+    Raises:
+        VideoError: the segment is outside the video.
+    """
     if segment is None:
         return 0.0, video.seconds
     try:

@@ -123,13 +123,22 @@ class PyAVDecoder(Video):
         self, wanted: np.ndarray, short_side: int | None
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         for places, frame in self._frames(wanted):
-            self._see(frame)
-            size = scaled_size(self.file.width, self.file.height, short_side)
-            try:
-                yield places, self._converter.convert(frame, size, self._orientation)
-            except av.error.FFmpegError as error:
-                reason = f"its pixel format {frame.format.name} is not supported"
-                raise self.error(reason) from error
+            yield places, self._pixels(frame, short_side)
+
+    def decode_through(
+        self, wanted: np.ndarray, short_side: int | None
+    ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+        for first, end, frame in self._frames_in_order(wanted):
+            yield range(first, end), self._pixels(frame, short_side)
+
+    def _pixels(self, frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
+        self._see(frame)
+        size = scaled_size(self.file.width, self.file.height, short_side)
+        try:
+            return self._converter.convert(frame, size, self._orientation)
+        except av.error.FFmpegError as error:
+            reason = f"its pixel format {frame.format.name} is not supported"
+            raise self.error(reason) from error
 
     def _see(self, frame: av.VideoFrame) -> None:
         if self._orientation is None:
