@@ -3,12 +3,15 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autox_video.config.load import load_settings, refuse_mixed_demo, settings_from_mapping
 from autox_video.config.settings import AUTO, Settings, is_open
 from autox_video.core.console import complain
 from autox_video.distributed.launch import process_count
+
+if TYPE_CHECKING:
+    from autox_video.prediction.video_model import VideoModel
 
 StrPath = str | os.PathLike[str]
 
@@ -32,6 +35,11 @@ class AutoXVideo:
         model = AutoXVideo().read_cfg("my.yaml")
         model.fit()
         records = model.transform()
+
+    With the trained model, anywhere::
+
+        model = AutoXVideo.load("work_dirs/clips/best.safetensors")
+        predictions = model.predict("new/clips")
     """
 
     def __init__(self) -> None:
@@ -190,6 +198,35 @@ class AutoXVideo:
         _say_if_alone(settings, "test")
         weights = None if checkpoints is None else os.fspath(checkpoints)
         return transform(settings, weights, whole_folder=whole_folder)["predictions"]
+
+    @staticmethod
+    def load(
+        path: StrPath,
+        *,
+        device: str = AUTO,
+        workers: int | None = None,
+        decoder: str | None = None,
+        custom_imports: Sequence[str] = (),
+    ) -> "VideoModel":
+        """Load a trained model, to predict new videos with its method `predict`.
+
+        Args:
+            path: the model file, best.safetensors or best.pth of a run; no other file is needed.
+            device: `auto` (the first GPU, or the CPU if there is none), `cpu`, `cuda` or `cuda:N`.
+            workers: number of decoding processes; None to choose it automatically.
+            decoder: video decoder; None for the one used in training.
+            custom_imports: your own modules that the model needs; see the config key.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, or not a model of autox-video.
+            ResourceError: the device is not available.
+            InstallError: the decoder is not installed.
+        """
+        from autox_video.prediction.video_model import VideoModel
+
+        return VideoModel.load(
+            path, device=device, workers=workers, decoder=decoder, custom_imports=custom_imports
+        )
 
     def check(self, **others: Any) -> dict[str, Any]:
         """Open all clips, and report what is wrong with the data, without training.

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from autox_video.data.loading.loader import FETCH_LIMIT_SEC, TIME_LIMIT_SEC
 from autox_video.data.loading.reader_pool import ReaderPool, Task, read_in_process
-from autox_video.evaluation.predict import Loading, Scorer
+from autox_video.evaluation.loading import Loading
 from autox_video.prediction.grid_reader import CHUNKS, Chunk, GridReader
+from autox_video.prediction.window_scorer import WindowScorer
 from autox_video.video.files.remote import is_remote
 
 CHUNKS_AHEAD = 4
@@ -63,7 +63,7 @@ class _Video:
     """First frame of each window."""
     next_window: int = 0
     frames: np.ndarray | None = None
-    """The last frames that were read, which windows to come may need."""
+    """The last frames that were read, encoded, which windows to come may need."""
     first: int = 0
     """Number of the first of `frames` in the video."""
     waiting: int = 0
@@ -86,7 +86,7 @@ class Scan:
         loading: `batch_size` is the number of windows per batch.
     """
 
-    def __init__(self, reader: GridReader, scorer: Scorer, loading: Loading) -> None:
+    def __init__(self, reader: GridReader, scorer: WindowScorer, loading: Loading) -> None:
         self.reader, self.scorer = reader, scorer
         self.batch_size = loading.batch_size
         self.workers = loading.workers
@@ -176,11 +176,12 @@ class Scan:
             video.starts = grid.window_starts(chunk.seconds)
         if not chunk.frames:
             return
-        new, first = self._rows[task.row, : chunk.frames], number * grid.chunk_frames
+        new = self.scorer.encode(self._rows[task.row, : chunk.frames])
+        first = number * grid.chunk_frames
         if video.frames is not None and video.first + len(video.frames) == first:
             video.frames = np.concatenate([video.frames, new])
         else:  # the first frames, or those after a gap
-            video.frames, video.first = new.copy(), first
+            video.frames, video.first = new, first
         self._form_windows(video)
 
     def _form_windows(self, video: _Video) -> None:
@@ -205,10 +206,9 @@ class Scan:
         batch, self._batch = self._batch[:count], self._batch[count:]
         if not batch:
             return
-        inputs = torch.from_numpy(np.stack([frames for _, _, frames in batch])[:, None])
-        outputs = self.scorer({"inputs": inputs, "positions": list(range(len(batch)))})
-        for place, (video, start, _) in enumerate(batch):
-            video.scored[start] = outputs[place]
+        outputs = self.scorer.score(np.stack([frames for _, _, frames in batch]))
+        for output, (video, start, _) in zip(outputs, batch, strict=True):
+            video.scored[start] = output
             video.waiting -= 1
 
     def _done(self) -> Iterator[Scanned]:

@@ -30,6 +30,7 @@ from autox_video.prediction.grid_reader import ArrayReader, Grid, GridReader
 from autox_video.prediction.scan import Scan, Scanned
 from autox_video.prediction.sources import find_videos
 from autox_video.prediction.video_prediction import VideoPrediction, Windows
+from autox_video.prediction.window_scorer import window_scorer
 from autox_video.tasks.task import TASKS, Task
 from autox_video.training.checkpoints.checkpoint import read_meta
 from autox_video.video.open_video import check_decoder
@@ -202,32 +203,37 @@ class VideoModel:
     ) -> list[VideoPrediction]:
         if not len(clips):
             return []
+        me = processes.current()
+        mine = range(me.rank, len(clips), me.size)
+        own = clips.select(mine)
         scans = []
         for number, one in enumerate(self.models):
             plan = one.record.plan
             reader = GridReader(
-                clips,
+                own,
                 data_root,
                 grid_of(one),
                 plan.resolution,
                 decoder=plan.decoder,
                 remote_cache=one.record.data.remote_cache,
             )
-            done = number * len(clips)
+            done = number * len(own)
             scanned: dict[int, Scanned] = {}
-            for video in Scan(reader, Scorer(one.model, self.task), self._loading(one)):
+            for video in Scan(reader, window_scorer(one), self._loading(one)):
                 scanned[video.row] = video
                 done += 1
                 if on_done is not None:
-                    on_done(done // len(self.models))
-            scans.append([scanned[row] for row in range(len(clips))])
-        return self._combined(clips, scans)
+                    on_done(done * me.size // len(self.models))
+            scans.append([scanned[row] for row in range(len(own))])
+        found = dict(zip(mine, self._combined(own, scans), strict=True))
+        everywhere = {row: one for part in processes.all_gather(found) for row, one in part.items()}
+        return [everywhere[row] for row in range(len(clips))]
 
     def _scan_array(self, one: Loaded, video: ArrayVideo) -> list[Scanned]:
         clips = ClipTable((str(video.path),))
         reader = ArrayReader(clips, "", grid_of(one), one.record.plan.resolution, video=video)
         loading = replace(self._loading(one), workers=0)
-        return list(Scan(reader, Scorer(one.model, self.task), loading))
+        return list(Scan(reader, window_scorer(one), loading))
 
     def _loading(self, one: Loaded) -> Loading:
         loading = loading_of(one.record, workers=self.workers, device=self.device)

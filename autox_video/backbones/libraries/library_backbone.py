@@ -172,6 +172,8 @@ class FrameBackbone(LibraryBackbone):
     def __init__(self, net: nn.Module, *, time_shift: bool = False, **options: Any) -> None:
         super().__init__(net, **options)
         self.time_shift = TimeShift()
+        self.shifts = time_shift
+        """Whether a frame's features depend on its neighbours."""
         if time_shift:
             for layer in self.shifted_layers():
                 layer.register_forward_pre_hook(self.time_shift)

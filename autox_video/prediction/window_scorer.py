@@ -1,0 +1,82 @@
+"""Score windows of frames; image models compute each frame's features once for all its windows.
+
+Shape letters: N frames or windows, T frames per window, S side of a frame in pixels, K classes;
+C channels, H' rows and W' columns of a frame's feature map.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from autox_video.backbones.libraries.folding import folded
+from autox_video.backbones.libraries.library_backbone import FrameBackbone
+from autox_video.evaluation.ensemble import Loaded
+from autox_video.evaluation.predict import Scorer
+from autox_video.tasks.task import TASKS
+
+FRAMES_AT_ONCE = 32
+"""Number of frames whose features are computed at a time."""
+
+
+class WindowScorer(Protocol):
+    """Computes a model's outputs for windows."""
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Return what is kept of frames (N, S, S, 3) uint8, as an array (N, ...)."""
+
+    def score(self, windows: np.ndarray) -> np.ndarray:
+        """Return outputs (N, K) for windows of encoded frames (N, T, ...)."""
+
+
+def window_scorer(one: Loaded) -> WindowScorer:
+    """Return the scorer for a model."""
+    backbone = one.model.backbone
+    if isinstance(backbone, FrameBackbone) and not backbone.shifts:
+        return FeatureScorer(one)
+    return PixelScorer(one)
+
+
+class PixelScorer:
+    """Scores windows of pixels with any model."""
+
+    def __init__(self, one: Loaded) -> None:
+        self._scorer = Scorer(one.model, TASKS[one.record.data.task])
+
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Return the frames."""
+        return frames.copy()
+
+    def score(self, windows: np.ndarray) -> np.ndarray:
+        """Return outputs (N, K) for windows (N, T, S, S, 3) uint8."""
+        inputs = torch.from_numpy(windows[:, None])
+        outputs = self._scorer({"inputs": inputs, "positions": range(len(windows))})
+        return np.array([outputs[position] for position in range(len(windows))])
+
+
+class FeatureScorer:
+    """Scores windows of features with an image model, which sees each frame by itself."""
+
+    def __init__(self, one: Loaded) -> None:
+        self._model = one.model
+        self._backbone: nn.Module | None = None
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> np.ndarray:
+        """Return feature maps (N, C, H', W') float32."""
+        clips = torch.from_numpy(frames)[:, None, None]  # one frame per clip and view
+        data = self._model.data_preprocessor({"inputs": clips, "labels": None})
+        images = data["inputs"][:, 0]
+        if self._backbone is None:
+            self._backbone = folded(self._model.backbone, images[:1])
+        maps = [self._backbone(part)[:, :, 0] for part in images.split(FRAMES_AT_ONCE)]
+        return torch.cat(maps).cpu().numpy()
+
+    @torch.inference_mode()
+    def score(self, windows: np.ndarray) -> np.ndarray:
+        """Return outputs (N, K) for windows of feature maps (N, T, C, H', W')."""
+        head = self._model.cls_head
+        device = next(head.parameters()).device
+        features: Tensor = torch.from_numpy(windows).to(device).transpose(1, 2)
+        return head.task.outputs(head(features), 1).cpu().double().numpy()
