@@ -13,6 +13,7 @@ from autox_video.cli import (
     doctor,
     init,
     leaderboard,
+    predict,
     test,
     timeline,
     train,
@@ -26,7 +27,7 @@ from autox_video.run.command import remember_command
 WITH_KEYS = {"train": train, "test": test, "check": check, "leaderboard": leaderboard}
 COMMANDS = {
     **WITH_KEYS,
-    **{"init": init, "timeline": timeline},
+    **{"predict": predict, "timeline": timeline, "init": init},
     **{"weights": weights, "cache": cache, "doctor": doctor},
 }
 WIDTH = 80
@@ -40,6 +41,7 @@ examples:
   autox-video train my/clips                   one sub-folder per class
   autox-video train my/clips time_budget=45m   within 45 minutes, test included
   autox-video test my/clips                    test the trained model
+  autox-video predict MODEL new/clips          predict other videos
   autox-video train demo                       the built-in demo
 
 `autox-video COMMAND --help` explains a command, its options and keys.
