@@ -6,11 +6,12 @@ the job is stopped and run again, it continues after the parts that are there.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autox_video.core.console import complain, progress, say, short_path, table
 from autox_video.core.errors import ResourceError
@@ -21,6 +22,10 @@ from autox_video.distributed import processes
 from autox_video.evaluation.results import Prediction, Provenance, results
 from autox_video.jobs.test_report import show_report
 from autox_video.prediction.video_prediction import VideoPrediction
+
+if TYPE_CHECKING:
+    from autox_video.prediction.timeline import TimelineOptions
+    from autox_video.prediction.video_model import VideoModel
 
 PART_VIDEOS = 1000
 """Number of videos in a part."""
@@ -42,8 +47,8 @@ class Request:
     """Whether existing output files are replaced."""
     top: int = 3
     """Number of classes to show for each video."""
-    timeline: Any = None
-    """The `TimelineOptions`; None for no timeline."""
+    timeline: "TimelineOptions | None" = None
+    """How segments are made; None for no timeline."""
     annotate: Path | None = None
     """Video file to write with the timeline drawn on it, or a folder for several; None for none."""
     data_root: str | None = None
@@ -60,7 +65,7 @@ def predict(request: Request) -> int:
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
     """
-    from autox_video.prediction.outputs import check_output
+    from autox_video.prediction.outputs.output_files import check_output
     from autox_video.prediction.sources import find_videos
     from autox_video.prediction.video_model import VideoModel
 
@@ -79,6 +84,8 @@ def predict(request: Request) -> int:
     videos = processes.run_on_rank_zero(
         lambda: find_videos(request.sources, model, data_root=request.data_root)
     )
+    if request.out is not None:
+        check_output(request.out, request.overwrite, videos=len(videos))
     predictions = _predictions(request, model, videos)
     if not me.is_main:
         for _ in predictions:
@@ -87,7 +94,9 @@ def predict(request: Request) -> int:
     return _finish(request, model, videos, predictions)
 
 
-def _predictions(request: Request, model, videos: ClipTable) -> Iterator[VideoPrediction]:
+def _predictions(
+    request: Request, model: "VideoModel", videos: ClipTable
+) -> Iterator[VideoPrediction]:
     """Yield the predictions in order, part by part."""
     windows = request.timeline is not None or request.annotate is not None
     parts = Parts.of(request, videos, windows=windows)
@@ -154,14 +163,14 @@ class Parts:
 
     def read(self, start: int) -> list[VideoPrediction] | None:
         """Return the predictions of the part that starts with this video; None if not done yet."""
-        from autox_video.prediction.outputs import read_predictions
+        from autox_video.prediction.outputs.output_files import read_predictions
 
         path = self._path(start)
-        return list(read_predictions(path)) if path.is_file() else None
+        return list(read_predictions(path).predictions) if path.is_file() else None
 
     def write(self, start: int, predictions: Sequence[VideoPrediction]) -> None:
         """Store the predictions of a part."""
-        from autox_video.prediction.outputs import write_predictions
+        from autox_video.prediction.outputs.output_files import write_predictions
 
         write_predictions(self._path(start), predictions, {}, None)
 
@@ -213,14 +222,19 @@ class _Shown:
 
 
 def _finish(
-    request: Request, model, videos: ClipTable, predictions: Iterator[VideoPrediction]
+    request: Request, model: "VideoModel", videos: ClipTable, predictions: Iterator[VideoPrediction]
 ) -> int:
-    from autox_video.prediction.outputs import write_predictions
+    from autox_video.prediction.outputs.output_files import write_predictions
 
     shown = _Shown(videos.labels is not None)
     passing = shown.passing(predictions)
     if request.out is not None:
-        about = {"model": request.model.name, "model_sha256": sha256(request.model)}
+        about = {
+            "model": request.model.name,
+            "model_sha256": sha256(request.model),
+            "task": model.task.name,
+            "classes": model.classes,
+        }
         write_predictions(request.out, passing, about, request.timeline)
     else:
         for _ in passing:
@@ -243,43 +257,59 @@ def _show(request: Request, shown: _Shown, total: int) -> None:
     readable = [prediction for prediction in shown.first if prediction.is_readable]
     if not readable:
         return
+    folder, names = _without_folder([prediction.video for prediction in readable])
+    title = f"Predictions for {counted(total, 'video')}{folder and f' in {folder}'}"
     if request.timeline is not None:
-        _show_timelines(request, readable)
+        _show_timelines(request.timeline, title, dict(zip(names, readable, strict=True)))
     else:
         rows = [
-            (
-                prediction.video,
-                ", ".join(f"{name} {score:.3f}" for name, score in prediction.top(request.top)),
-            )
-            for prediction in readable
+            _row(name, prediction.top(request.top))
+            for name, prediction in zip(names, readable, strict=True)
         ]
-        table(f"Predictions for {counted(total, 'video')}", ("video", "classes"), rows)
+        table(title, ("video", "class", "score", "next"), rows, lines=False)
     if total > len(shown.first):
         where = "" if request.out is not None else "; --out FILE writes all of them"
         say(f"The first {len(shown.first)} of {counted(total, 'video')} are shown{where}.")
 
 
-def _show_timelines(request: Request, predictions: Sequence[VideoPrediction]) -> None:
-    from autox_video.prediction.timeline import segments_of, time_text
+def _without_folder(videos: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the folder that all videos are in, and the rest of their paths."""
+    parts = [video.split("/")[:-1] for video in videos]
+    folder = "/".join(os.path.commonprefix(parts))  # noqa: RUF071 (of lists of folder names)
+    if not folder or len(set(videos)) == 1:
+        return "", list(videos)
+    return folder, [video[len(folder) + 1 :] for video in videos]
+
+
+def _row(name: str, top: Sequence[tuple[str, float]]) -> tuple[str, ...]:
+    (best, score), *others = top
+    others = ", ".join(f"{other} {probability:.3f}" for other, probability in others)
+    return name, best, f"{score:.3f}", others
+
+
+def _show_timelines(
+    options: "TimelineOptions", title: str, predictions: Mapping[str, VideoPrediction]
+) -> None:
+    from autox_video.prediction.timeline import timeline
 
     rows = [
-        (
-            prediction.video,
-            time_text(part.start),
-            time_text(part.end),
-            part.name,
-            f"{part.score:.3f}",
-        )
-        for prediction in predictions
-        for part in segments_of(prediction, request.timeline)
+        (name, f"{part.start:.2f}", f"{part.end:.2f}", part.name, f"{part.score:.3f}")
+        for name, prediction in predictions.items()
+        for part in timeline(prediction, options)
     ]
-    columns = ("video", "start", "end", "class", "score")
-    table("Timeline", columns, rows[:SHOWN_SEGMENTS])
+    if not rows:
+        say(
+            f"{title}: no segment reaches a probability of {options.threshold:g}; --threshold "
+            "lowers it."
+        )
+        return
+    columns = ("video", "start (s)", "end (s)", "class", "score")
+    table(title, columns, rows[:SHOWN_SEGMENTS], lines=False)
     if len(rows) > SHOWN_SEGMENTS:
         say(f"The first {SHOWN_SEGMENTS} of {len(rows)} segments are shown.")
 
 
-def _show_scores(model, predictions: Sequence[VideoPrediction]) -> None:
+def _show_scores(model: "VideoModel", predictions: Sequence[VideoPrediction]) -> None:
     """Print the same report as a test."""
     as_tested = [
         Prediction(
