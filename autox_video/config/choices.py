@@ -39,6 +39,11 @@ LIST_FORMATS: Registry[Any] = Registry(
         "vertex_jsonl": "autox_video.data.listing.formats.vertex",
         "kinetics": "autox_video.data.listing.formats.kinetics",
         "ssv2": "autox_video.data.listing.formats.ssv2",
+        "activitynet": "autox_video.data.listing.formats.annotation_tools.activitynet",
+        "fiftyone": "autox_video.data.listing.formats.annotation_tools.fiftyone",
+        "label_studio": "autox_video.data.listing.formats.annotation_tools.label_studio",
+        "via": "autox_video.data.listing.formats.annotation_tools.via",
+        "elan": "autox_video.data.listing.formats.annotation_tools.elan",
     },
 )
 DECODERS: Registry[Any] = Registry(

@@ -120,6 +120,10 @@ class Settings(BaseModel):
     official_split: int | Auto = _key(
         whole(1, 3), "Which official split of UCF101 or HMDB51 to use. auto: 1."
     )
+    label_field: str = _key(
+        text("a tier of ELAN, an attribute of VIA, a labelling control of Label Studio"),
+        "Which labels in the export of an annotation tool to learn from. auto: the only ones.",
+    )
     class_names: str = _key(
         text("a text file"),
         "File with one class name per line, in label order. auto: classes.txt next to the "
@@ -389,7 +393,8 @@ KEY_HELP: Mapping[str, str] = {key: _help(key) for key in Settings.model_fields}
 """The meaning, allowed values and default of each key, in the order of config.yaml."""
 
 DATA_KEYS = (
-    *("data_format", "official_split", "task", "multi_label", "class_names", "num_class"),
+    *("data_format", "official_split", "label_field", "task"),
+    *("multi_label", "class_names", "num_class"),
     *("ann_file_train", "ann_file_val", "ann_file_test", "allow_outside"),
 )
 """Config keys that, with `data_root`, determine the clips of a run."""

@@ -44,6 +44,7 @@ def reading_of(settings: Settings) -> Reading:
     return Reading(
         str(check_root(settings.data_root)),
         settings.data_format,
+        label_field=settings.label_field,
         list_number=1 if settings.official_split == AUTO else settings.official_split,
         may_lack_labels=settings.multi_label is True,
         several_numbers=None if settings.multi_label == AUTO else settings.multi_label,

@@ -1,7 +1,7 @@
 """Detect the format of a list, and read it into one table per split."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from autox_video.config.choices import LIST_FORMATS
 from autox_video.core.errors import ListingError
@@ -73,6 +73,8 @@ def read_listed(path: str, reading: Reading) -> ListedClips:
             notes += missing
         else:
             splits[name] = part.clips()
+            if source.is_folder:  # a line number is ambiguous, so messages name the clips instead
+                splits[name] = replace(splits[name], source=reading.data_root, lines=None)
     return ListedClips(splits, table.classes, notes)
 
 

@@ -10,7 +10,6 @@ from itertools import chain, islice
 from typing import Any
 
 from autox_video.core.errors import ListingError
-from autox_video.data.clip_table import LABELS_JOINED_BY
 from autox_video.data.listing.clip_tree import ClipTree, stem_of
 from autox_video.data.listing.folders.split_names import split_of
 from autox_video.data.listing.formats.kinetics import kinetics_clip
@@ -73,48 +72,6 @@ def _name_columns(names: Iterable[Any], *, need_labels: bool = True) -> bool:
 
 
 # ---- exports of tools, and lists of data sets ----
-
-
-def _label_studio(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not is_records(content) or not isinstance(content[0].get("data"), dict):
-        return None
-    if content[0].keys().isdisjoint(("annotations", "completions", "predictions")):
-        return None
-    records = []
-    for task in content:
-        videos = [value for value in task["data"].values() if _names_video(value)]
-        path = videos[0].partition("?d=")[2] or videos[0] if videos else ""
-        annotations = task.get("annotations") or task.get("completions") or []
-        used = (part for part in annotations if not part.get("was_cancelled"))
-        results = [result for part in used for result in part.get("result") or ()]
-        for result in results or ({},):
-            records += _label_studio_rows(path, result)
-    unique = {tuple(record.items()): record for record in records}
-    return list(unique.values())
-
-
-def _label_studio_rows(path: str, result: Record) -> list[Record]:
-    value = result.get("value") or {}
-    label = value.get("choices") or value.get("timelinelabels") or value.get("labels") or []
-    row = {"path": path, "label": LABELS_JOINED_BY.join(map(str, label))}
-    ranges = value.get("ranges")
-    if is_records(ranges):  # frames are counted from 1
-        frames = ((part["start"] - 1, part["end"]) for part in ranges)
-        return [{**row, "start_frame": start, "end_frame": end} for start, end in frames]
-    if "start" in value and "end" in value and result.get("type") != "videorectangle":
-        return [{**row, "start": value["start"], "end": value["end"]}]
-    return [row]
-
-
-def _activitynet(content: Any, tree: ClipTree) -> list[Record] | None:
-    if not _has_keys(content, "database"):
-        return None
-    records = []
-    for name, video in content["database"].items():
-        path = next((p for stem in (name, f"v_{name}") if (p := tree.resolve(stem))), name)
-        about = {key: value for key, value in video.items() if key not in ("url", "resolution")}
-        records.append({**about, "path": path})
-    return records
 
 
 def _kinetics(content: Any, tree: ClipTree) -> list[Record] | None:
@@ -250,22 +207,18 @@ def _pairs(content: Any, tree: ClipTree) -> list[Record] | None:
     return [{"path": path, "label": label} for path, label in content]
 
 
-LABEL_STUDIO, ACTIVITYNET = "a Label Studio export", "in ActivityNet's format"
 FIFTYONE = "FiftyOne's labels.json"
 ARRAYS: tuple[tuple[str, Reader], ...] = (
-    (LABEL_STUDIO, _label_studio),
     ("a Labelbox export", _unread("data_row")),
     ("an array of records", _array),
     ("an array of pairs", _pairs),
 )
 OBJECTS: tuple[tuple[str, Reader], ...] = (
-    (ACTIVITYNET, _activitynet),
     ("Kinetics' list", _kinetics),
     (FIFTYONE, _fiftyone),
     ("COCO for videos", _video_coco),
     ("COCO", _unread("annotations", "categories", why="it has boxes in images")),
-    ("a VIA project", _unread("file", "metadata", "attribute")),
-    ("a VIA project", _unread("_via_settings")),
+    ("a project of VIA 2", _unread("_via_settings", why="it labels regions in images")),
     ("an MSR-VTT list", _unread("videos", "sentences", why="it has captions, not classes")),
     ("a Datumaro export", _unread("categories", "items")),
     ("a Supervisely annotation", _unread("framesCount")),

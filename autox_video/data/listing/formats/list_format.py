@@ -75,6 +75,14 @@ class ListSource:
         except ValueError:
             return None
 
+    @cached_property
+    def json_value(self) -> Any:
+        """The JSON value of the whole text; None if it is not valid JSON, as in JSON Lines."""
+        try:
+            return read_json(self.text) if self.is_json else None
+        except ValueError:
+            return None
+
     def lines(self) -> Iterator[tuple[int, str]]:
         """Yield the number and text of each line that is not blank, including comments."""
         return numbered_lines(self.text)
@@ -119,6 +127,9 @@ class Reading:
     """The config key `data_format`, or the format found by `recognise`."""
     split: str = "train"
     """The split for which the list was given; only a test list may lack labels."""
+    label_field: str = AUTO
+    """Tier, attribute or labelling control that holds the labels in an annotation tool's export;
+    AUTO if it is the only one."""
     list_number: int = 1
     """Which official split of UCF101 or HMDB51 to use: 1, 2 or 3."""
     may_lack_labels: bool = False

@@ -26,7 +26,7 @@ _READ_AT_ONCE = 64  # segments
 
 
 def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO) -> None:
-    """Convert the segments of a table from frames to seconds, in place.
+    """Convert those segments of a table that are in frames to seconds, in place.
 
     A segment starts when its start frame appears and ends when its end frame appears, so the end
     frame is excluded. Videos are inspected to get their frame rates, and the results are cached for
@@ -41,7 +41,7 @@ def to_seconds(table: Table, data_root: str | Path, *, remote_cache: str = AUTO)
     files = {
         index: join(data_root, table.paths[index])
         for index, segment in enumerate(segments)
-        if segment != WHOLE_VIDEO
+        if segment != WHOLE_VIDEO and index not in table.in_seconds
     }
     if not files:
         return

@@ -80,10 +80,13 @@ def read_records(
     return table
 
 
-def find_lines(table: Table, text: str) -> None:
-    """Set the line number of each clip to the next line on which the clip's path occurs."""
+def find_lines(table: Table, text: str, paths: Sequence[str] | None = None) -> None:
+    """Set the line number of each clip to the next line on which the clip's path occurs.
+
+    `paths` are the paths as the text spells them; None if they are those of the table.
+    """
     line, position = 1, 0
-    for index, path in enumerate(table.paths):
+    for index, path in enumerate(table.paths if paths is None else paths):
         written = json.dumps(path, ensure_ascii=not path.isascii() and "\\u" in text)
         at = text.find(written, position)
         if at >= 0:

@@ -40,6 +40,8 @@ class Table:
     classes: Names | None = None
     unit: str = "s"
     """Unit of times that are plain numbers: s, ms or frame."""
+    in_seconds: set[int] = field(default_factory=set)
+    """Indices of clips whose segments are in seconds although the unit is frame."""
     about_labels: str = "write `path,label` in each line"
     """A clause that says where labels are expected."""
     bad: list[str] = field(default_factory=list)
@@ -61,11 +63,25 @@ class Table:
         hashed: bool = False,
     ) -> None:
         """Add the clip on a line (counted from 1); `times` are the start and end of a segment."""
+        segment = self._segment(line, *times) if any(times) else None
+        self.add_segment(line, path, label, segment, split=split, hashed=hashed)
+
+    def add_segment(
+        self,
+        line: int,
+        path: str,
+        label: str,
+        segment: Segment | None = None,
+        *,
+        split: str | None = None,
+        hashed: bool = False,
+    ) -> None:
+        """Add a clip whose segment has been parsed; None stands for the whole video."""
         count = len(self.paths)
-        if any(times) and self.segments is None:
+        if segment is not None and self.segments is None:
             self.segments = [WHOLE_VIDEO] * count
         if self.segments is not None:
-            self.segments.append(self._segment(line, *times))
+            self.segments.append(WHOLE_VIDEO if segment is None else segment)
         if split is not None and self.splits is None:
             self.splits = [""] * count
         if self.splits is not None:
@@ -88,8 +104,8 @@ class Table:
         self.bad.append(f"{file or self.source}:{line}: {what}.")
 
     def location(self, index: int) -> str:
-        """Return the FILE:LINE at which a clip is listed."""
-        return f"{self.source}:{self.lines[index]}"
+        """Return the FILE:LINE at which a clip is listed; if the line is 0, it is unknown."""
+        return f"{self.source}:{self.lines[index] or f' `{self.paths[index]}`'}"
 
     def check(self, *, may_lack_labels: bool) -> None:
         """Raise ListingError if there are no clips or if any line is invalid."""
@@ -123,6 +139,7 @@ class Table:
             lines=array("L", [self.lines[i] for i in indices]),
             segments=self.segments and whole_or([self.segments[i] for i in indices]),
             splits=self.splits and [self.splits[i] for i in indices],
+            in_seconds={new for new, old in enumerate(indices) if old in self.in_seconds},
             hashed=set(),
         )
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from autox_video.data.listing.formats.json_kinds import _label_studio
 from tests.places import named
 
 CLIPS = {"a_0.mp4": "run", "a_1.mp4": "walk", "a_2.mp4": "run"}
@@ -86,22 +85,6 @@ def test_records_with_several_annotations_each(place, key):
     assert (listing.train.labels, listing.train.segments) == ((0, 1), ((0, 2), (2.5, 4)))
 
 
-def test_activitynet_with_videos_called_v(place):
-    place.videos("v_x.mp4")
-    part = {"label": "walk", "segment": [1.5, 3.0]}
-    videos = {
-        "a_0": {"subset": "training", "annotations": [{"label": "run", "segment": [0, 1]}, part]},
-        "x": {"subset": "validation", "annotations": [part], "duration": 9, "url": "u"},
-        "a_1": {"subset": "testing", "annotations": []},
-    }
-    place.write(t_dot_json=json.dumps({"version": "1", "database": videos}))
-    listing = place.read("t.json")
-    assert listing.train.paths == ("a_0.mp4", "a_0.mp4")
-    assert listing.train.segments == ((0, 1), (1.5, 3))
-    assert (listing.val.paths, listing.val.segments) == (("v_x.mp4",), ((1.5, 3.0),))
-    assert "t.json: 1 clip without a label skipped, the first at t.json:1." in listing.notes
-
-
 def test_kinetics_in_json(place):
     place.videos("a_0_000003_000013.mp4")
     segments = {"a_0": ("run", [3.0, 13.0]), "a_1": ("walk", [1.0, 11.0])}
@@ -120,17 +103,6 @@ def test_one_file_of_all_splits(place):
     place.write(t_dot_json=json.dumps(content))
     listing = place.read("t.json")
     assert (named(listing, "train"), named(listing, "val")) == (CLIPS, {"v.mp4": "run"})
-
-
-def test_label_studio_with_several_choices_and_parts(place):
-    tasks = json.loads(json.dumps(LABEL_STUDIO))
-    tasks[0]["annotations"][0]["result"][0]["value"]["choices"] = ["run", "walk"]
-    tasks.append({"data": {"video": "a_1.mp4"}, "annotations": []})
-    place.write(t_dot_json=json.dumps(tasks))
-    listing = place.read("t.json", ann_file_val="v.csv")
-    assert listing.multi_label
-    assert listing.train.labels == ((0, 1), (1,), (0,))
-    assert "t.json: 1 clip without a label skipped, the first at t.json:1." in listing.notes
 
 
 def test_lines_of_json_know_their_times(place):
@@ -153,11 +125,12 @@ def test_what_is_missing_is_named_with_its_line(place):
     ("content", "what"),
     [
         ({"images": [], "categories": [], "annotations": []}, "this JSON is COCO"),
-        ({"project": {}, "attribute": {}, "file": {}, "metadata": {}}, "a VIA project"),
+        ({"_via_settings": {}, "_via_img_metadata": {}}, "a project of VIA 2"),
         ([{"data_row": {"id": "1"}, "projects": {}}], "a Labelbox export"),
         ({"videos": [{"video_id": "v"}], "sentences": [{"caption": "x"}]}, "an MSR-VTT list"),
         ({"database": {"a": {"annotations": [{"x": 1}]}}}, "label"),
-        ({"database": [1]}, "in ActivityNet's format, but parts of it are missing or invalid"),
+        ({"database": [1]}, "format is not supported (an object with the keys database)"),
+        ({"database": {"a": 1}}, "in ActivityNet's format, but parts of it are missing or invalid"),
         ({"a": [{"x": 1}], "b": [{"y": 2}]}, "format is not supported (an object with the keys a"),
         ([1, 2], "format is not supported (an array of 2 values)"),
         ([], "the list is empty"),
@@ -207,18 +180,6 @@ def test_what_is_in_the_pictures_is_not_what_the_clip_is(place):
     records = [{**record, "objects": [{"label": "person", "bbox": [1, 2]}]} for record in RECORDS]
     place.write(t_dot_json=json.dumps(records))
     assert named(place.read("t.json", ann_file_val="v.csv"), "train") == CLIPS
-
-
-def test_each_range_of_label_studio_is_a_part(place):
-    ranges = [{"start": 1, "end": 2}, {"start": 3, "end": 4}]
-    value = {"ranges": ranges, "timelinelabels": ["run"]}
-    tasks = [
-        {"data": {"video": path}, "annotations": [{"result": [{"type": "x", "value": value}]}]}
-        for path in CLIPS
-    ]
-    records = _label_studio(tasks, None)
-    frames = [(record["start_frame"], record["end_frame"]) for record in records]
-    assert frames == [(0, 2), (2, 4)] * 3
 
 
 def test_pairs_of_times_by_other_names(place):
