@@ -5,7 +5,6 @@ server. Such a path is matched to a clip under data_root from its end: all folde
 have must be equal. Uploaded files have only their name.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -93,6 +92,7 @@ def table_of(
     if not entries and not table.bad:
         raise ListingError(f"{source.path}: there are no annotated videos or segments.")
     paths = {video: find(video) if find else video for video in {e.video: None for e in entries}}
+    table.bad += _say_several_videos(paths, source.path)
     for entry in entries:
         segment = _segment_of(entry, table)
         if segment is not None and in_frames and (entry.unit != "frame" or entry.fps):
@@ -109,6 +109,17 @@ def table_of(
             f"path, for example `{paths[found[0]]}` for `{found[0]}`."
         )
     return table
+
+
+def _say_several_videos(paths: Mapping[str, str | None], source: str) -> Iterator[str]:
+    """Report clips that match several videos, since only one of them can be the clip."""
+    first: dict[str, str] = {}
+    for video, path in paths.items():
+        if path is not None and (other := first.setdefault(path, video)) != video:
+            yield (
+                f"{source}: `{other}` and `{video}` both match the clip `{path}`; if they are the "
+                "same video, give both the same path, or else keep their folders in data_root."
+            )
 
 
 def _segment_of(entry: Entry, table: Table) -> Segment | None:
@@ -177,10 +188,7 @@ def _is_address(video: str) -> bool:
 
 def _reported_path(video: str) -> str:
     """Return the path to report for a video that is not under data_root."""
-    path = video if _is_address(video) else _local_path(video)
-    if path.startswith("/") and not os.path.exists(path):  # noqa: PTH110
-        return path.rpartition("/")[2]  # the path of another machine
-    return path
+    return video if _is_address(video) else _local_path(video).lstrip("/")
 
 
 def choose_field(counts: Mapping[str, int], wanted: str, what: str, source: str) -> str:

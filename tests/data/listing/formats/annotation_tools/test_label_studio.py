@@ -163,6 +163,14 @@ def test_a_video_in_another_folder_of_the_same_name_is_not_taken(place):
     ]
 
 
+def test_two_videos_of_one_name_are_not_one_clip(place):
+    again = task("/data/upload/7/ffffffff-a.mp4", region(["walk"], (1, 2)), number=2)
+    assert problems(place, [task(UPLOADED, region(["run"], (1, 2))), again]) == [
+        f"t.json: `{UPLOADED}` and `/data/upload/7/ffffffff-a.mp4` both match the clip `a.mp4`; if "
+        "they are the same video, give both the same path, or else keep their folders in data_root."
+    ]
+
+
 def test_a_segment_with_two_labels_is_of_two_classes(place):
     regions = region(["run"], (1, 12)), region(["walk"], (1, 12)), region(["walk"], (13, 24))
     listing = read(place, [task(UPLOADED, *regions)])
