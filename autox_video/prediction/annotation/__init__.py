@@ -1,0 +1,1 @@
+"""Annotated videos: the classes and the timeline drawn on every frame."""
