@@ -8,7 +8,7 @@ Shape letters: N windows, K classes, B bins of time, R runs of equal bins.
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -79,6 +79,8 @@ class Bins:
     """Times (B + 1,) in seconds at which bins start and end."""
     scores: np.ndarray
     """Probabilities (B, K) in each bin."""
+    is_known: np.ndarray
+    """Whether a window contains each bin (B,); parts that cannot be read have no windows."""
     step_sec: float
     """Length of a bin in seconds: the distance between windows."""
 
@@ -119,12 +121,13 @@ def timeline(prediction: VideoPrediction, options: TimelineOptions | None = None
 
 
 def bins_of(windows: Windows) -> Bins:
-    """Return the probabilities over time; a time that no window contains takes the nearest one."""
+    """Return the probabilities over time."""
     starts, ends = (np.asarray(a, dtype=np.float64) for a in (windows.starts, windows.ends))
     gaps = np.diff(starts)
     gaps = gaps[:-1] if len(gaps) > 1 else gaps  # the last window may start early
     gaps = gaps[gaps > _TINY_SEC]
-    step = float(np.median(gaps)) if len(gaps) else float((ends - starts).max())
+    # A bin is no longer than a window, so every window contains the middle of a bin.
+    step = min(float(np.median(each)) for each in (gaps, ends - starts) if len(each))
     first, last = float(starts.min()), float(ends.max())
     count = max(1, int(np.ceil((last - first) / step - _TINY_SEC)))
     edges = np.minimum(first + np.arange(count + 1) * step, last)
@@ -132,10 +135,7 @@ def bins_of(windows: Windows) -> Bins:
     middles = (edges[:-1] + edges[1:]) / 2
     total, weight = _weighted_sums(starts, ends, windows.scores, middles)
     scores = total / np.maximum(weight, _LEAST_WEIGHT / 2)[:, None]
-    for place in np.flatnonzero(weight == 0):
-        distances = np.maximum(starts - middles[place], middles[place] - ends)
-        scores[place] = windows.scores[np.argmin(distances)]
-    return Bins(edges, scores, step)
+    return Bins(edges, scores, weight > 0, step)
 
 
 def _weighted_sums(
@@ -169,10 +169,16 @@ def smoothed(bins: Bins, smoothing_sec: float | None) -> Bins:
     if reach < 1:
         return bins
     weights = np.concatenate([np.arange(1, reach + 2), np.arange(reach, 0, -1)]) / (reach + 1) ** 2
-    padded = np.pad(bins.scores, ((reach, reach), (0, 0)), mode="edge")
+    is_known = bins.is_known[:, None]
     count = len(bins.scores)
-    scores = sum(w * padded[i : i + count] for i, w in enumerate(weights))
-    return Bins(bins.edges, scores, bins.step_sec)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
+        return sum(w * padded[i : i + count] for i, w in enumerate(weights))
+
+    # Only neighbours that are known count.
+    scores = mean(bins.scores) / np.maximum(mean(is_known.astype(float)), _LEAST_WEIGHT)
+    return replace(bins, scores=scores * is_known)
 
 
 # ---- one class at a time ----
@@ -182,7 +188,7 @@ def _exclusive(
     bins: Bins, classes: Sequence[str], threshold: float, least_sec: float
 ) -> list[Segment]:
     best = bins.scores.argmax(axis=1)
-    best[bins.scores.max(axis=1) < threshold] = NOTHING
+    best[(bins.scores.max(axis=1) < threshold) | ~bins.is_known] = NOTHING
     runs = _joined(_runs(best), bins, threshold, least_sec)
     return [bins.segment(c, first, end, classes[c]) for c, first, end in runs if c != NOTHING]
 
@@ -249,10 +255,10 @@ def _overlapping(
 def _stretches(bins: Bins, index: int, threshold: float, least_sec: float) -> list[tuple[int, int]]:
     """Return (first, end) for each stretch of bins in which a class is present."""
     scores, edges = bins.scores[:, index], bins.edges
-    runs = _runs((scores >= HYSTERESIS * threshold).astype(int))
+    is_on = (scores >= HYSTERESIS * threshold) & bins.is_known
     kept: list[tuple[int, int]] = []
-    for is_on, first, end in runs:
-        if not is_on or scores[first:end].max() < threshold:
+    for value, first, end in _runs(is_on.astype(int)):
+        if not value or scores[first:end].max() < threshold:
             continue
         if kept and edges[first] - edges[kept[-1][1]] < least_sec - _TINY_SEC:
             kept[-1] = (kept[-1][0], end)

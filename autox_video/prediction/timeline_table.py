@@ -32,8 +32,8 @@ class TimelineTable:
         segments = timeline(prediction, self._options)
         self._segments += len(segments)
         for segment in segments[: MOST_ROWS - len(self._rows)]:
-            times = (clock(segment.start), clock(segment.end))
-            self._rows.append((prediction.video, *times, segment.name, f"{segment.score:.2f}"))
+            times = (f"{segment.start:.2f}", f"{segment.end:.2f}")
+            self._rows.append((prediction.video, *times, segment.name, f"{segment.score:.3f}"))
 
     def show(self) -> None:
         """Print the table, and how much it leaves out."""
@@ -41,7 +41,7 @@ class TimelineTable:
             complain(f"{self._unreadable - SHOWN_AT_MOST} more videos are unreadable.")
         title = f"{counted(self._segments, 'segment')} in {counted(self._videos, 'video')}"
         first = 0 if self._videos > 1 else 1  # the only video need not be repeated
-        columns = ("video", "start", "end", "class", "score")[first:]
+        columns = ("video", "start (s)", "end (s)", "class", "score")[first:]
         if self._rows:
             rows = [row[first:] for row in self._rows]
             table(title, columns, rows, lines=False)
@@ -49,10 +49,3 @@ class TimelineTable:
             say(f"{title} with a probability of at least {self._options.threshold:g}.")
         if self._segments > len(self._rows):
             say(f"{self._segments - len(self._rows)} more segments; --out x.csv writes all.")
-
-
-def clock(seconds: float) -> str:
-    """Return a time in a video, such as `1:02:03.4`."""
-    tenths = round(seconds * 10)
-    hours, minutes, rest = tenths // 36000, tenths // 600 % 60, tenths % 600 / 10
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"

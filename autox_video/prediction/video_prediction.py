@@ -78,5 +78,5 @@ def one_row_windows(prediction: VideoPrediction) -> Windows:
     """Return the windows, or a single window for a video that was predicted as one clip."""
     if prediction.windows is not None:
         return prediction.windows
-    end = np.array([prediction.seconds if prediction.seconds is not None else 0.0])
-    return Windows(np.zeros(1), end, prediction.scores[None])
+    start = np.array([prediction.segment[0] if prediction.segment is not None else 0.0])
+    return Windows(start, start + (prediction.seconds or 0.0), prediction.scores[None])

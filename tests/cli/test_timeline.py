@@ -44,8 +44,8 @@ def test_the_segments_of_each_video(name, place, capsys):
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
     assert rows[0][:5] == ["4", "segments", "in", "3", "videos"]
-    assert ["a.mp4", "0:00.0", "0:05.0", "run", "0.90"] in rows
-    assert ["b.mp4", "0:05.0", "0:10.0", "sit", "0.60"] in rows
+    assert ["a.mp4", "0.00", "5.00", "run", "0.900"] in rows
+    assert ["b.mp4", "5.00", "10.00", "sit", "0.600"] in rows
     assert "torn.mp4: unreadable: it is empty." in err
 
 
@@ -59,7 +59,7 @@ def test_another_threshold(place, capsys):
     )
     # Below the threshold both at once: the second class from 0.8 of it.
     out = run(capsys, "sets.json", "--threshold", "0.4")[1]
-    assert ["0:00.0", "0:10.0", "run", "0.65"] in [line.split() for line in out.splitlines()]
+    assert ["0.00", "10.00", "run", "0.650"] in [line.split() for line in out.splitlines()]
 
 
 def test_files_are_written_and_not_overwritten_unasked(place, capsys):

@@ -1,5 +1,6 @@
 """Timelines: numbers computed by hand."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -63,11 +64,20 @@ def test_the_last_bin_ends_with_the_video():
     assert bins.step_sec == 1
 
 
-def test_a_time_between_windows_takes_the_nearest_window():
-    apart = Windows(np.array([0.0, 3.0]), np.array([1.0, 4.0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
-    bins = bins_of(apart)
-    assert bins.edges.tolist() == [0, 3, 4]
-    assert bins.scores[:, 0] == pytest.approx([0.9, 0.2])  # 1.5 s is half a second from the first
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_a_part_that_cannot_be_read_has_no_class(overlaps):
+    starts = np.array([10.0, 11, 12, 16, 17, 18])
+    shown = Windows(starts, starts + 1, np.array([[0.9, 0.1]] * 6))
+    bins = bins_of(shown)
+    assert bins.edges.tolist() == [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+    assert bins.scores[:, 0] == pytest.approx([0.9] * 3 + [0] * 3 + [0.9] * 3)
+    two = Windows(starts[[0, 3]], starts[[0, 3]] + 1, shown.scores[[0, 3]])
+    assert [s[1:3] for s in segments(two, overlaps=overlaps)] == [(10, 11), (16, 17)]
+    # The smoothing neither reaches into the gap nor loses anything to it.
+    expected = [("a", 10, 13, 0.9), ("a", 16, 19, 0.9)]
+    assert segments(shown, overlaps=overlaps, smoothing=2) == expected
+    made = segments(shown, overlaps=overlaps, threshold=0, min_seconds=0)
+    assert [s for s in made if s[0] == "a"] == expected
 
 
 def test_smoothing_is_a_triangle_over_neighbours():
@@ -156,6 +166,8 @@ def test_a_video_without_windows_is_one_segment():
     (segment,) = timeline(clip)
     assert (segment.index, segment.name, segment.start, segment.end) == (1, "b", 0, 3.5)
     assert timeline(clip, TimelineOptions(threshold=0.9)) == []
+    (segment,) = timeline(replace(clip, segment=(10.0, float("inf"))))
+    assert (segment.start, segment.end) == (10, 13.5)
     assert timeline(clip, TimelineOptions(min_seconds=4)) == []
     assert timeline(clip, TimelineOptions(min_seconds=4, overlaps=True)) == []
     assert timeline(VideoPrediction("x", ("a", "b"), None, error="torn")) == []

@@ -75,7 +75,9 @@ def annotate(
         raise ConfigError(f"annotate: {out} is the video itself; give another file.")
     with open_video(source) as video, atomic_write(out) as temporary:
         segments = timeline(prediction, options)
-        overlay = Overlay(video.size, segments, prediction.seconds or video.seconds)
+        # The times of windows are presentation times: the first frame may be late.
+        span = (video.start_sec, video.start_sec + video.seconds)
+        overlay = Overlay(video.size, segments, span)
         container = CONTAINERS[out.suffix.lower()]
         try:
             try:
@@ -96,7 +98,7 @@ def _write(
     writer = VideoWriter(path, container, video.size, fps=video.fps, sound=sound)
     try:
         for pixels, start_sec, end_sec in _frames(video):
-            drawn = overlay.draw(pixels, start_sec)
+            drawn = overlay.draw(pixels, start_sec + video.start_sec)
             writer.write(drawn, start_sec + shift_sec, end_sec + shift_sec)
             written += 1
         writer.finish()

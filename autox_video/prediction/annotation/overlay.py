@@ -37,12 +37,14 @@ class Overlay:
     Args:
         size: width and height of the frames in pixels.
         segments: the segments of the video, sorted by start.
-        seconds: length of the video.
+        span: start and end of the video in seconds.
     """
 
-    def __init__(self, size: tuple[int, int], segments: Sequence[Segment], seconds: float) -> None:
+    def __init__(
+        self, size: tuple[int, int], segments: Sequence[Segment], span: tuple[float, float]
+    ) -> None:
         self.width, self.height = size
-        self.seconds = max(seconds, 1e-6)
+        self._first_sec, self._seconds = span[0], max(span[1] - span[0], 1e-6)
         self._segments = segments
         self._starts = [segment.start for segment in segments]
         self._longest = max((segment.end - segment.start for segment in segments), default=0.0)
@@ -59,7 +61,7 @@ class Overlay:
         drawn = pixels.copy()
         rows = len(self.strip)
         drawn[-rows:] = self.strip
-        column = min(int(second / self.seconds * self.width), self.width - 1)
+        column = min(int(self._column(second)), self.width - 1)
         drawn[-rows:, max(column - 1, 0) : column + 1] = MARK
         top = 0
         for segment in self.current(second)[:MOST_LINES]:
@@ -76,14 +78,15 @@ class Overlay:
         shown = [segment for segment in self._segments[first:end] if second < segment.end]
         return sorted(shown, key=lambda segment: -segment.score)
 
+    def _column(self, second: float) -> float:
+        return max(0.0, (second - self._first_sec) / self._seconds) * self.width
+
     def _draw_strip(self, height: int) -> np.ndarray:
         strip = np.full((height, self.width, 3), BACKGROUND, dtype=np.uint8)
         lanes = lanes_of(self._segments)
         count = max(lanes, default=0) + 1
         for segment, lane in zip(self._segments, lanes, strict=True):
-            first, end = (
-                round(time / self.seconds * self.width) for time in (segment.start, segment.end)
-            )
+            first, end = (round(self._column(time)) for time in (segment.start, segment.end))
             top, bottom = lane * height // count, (lane + 1) * height // count
             strip[top : max(bottom, top + 1), first : max(end, first + 1)] = colour_of(
                 segment.index

@@ -49,9 +49,9 @@ def write(
 def _video_row(prediction: VideoPrediction) -> list[Any]:
     if not prediction.is_readable:
         return [prediction.video, "", "", "", "", prediction.error, *[""] * len(prediction.classes)]
-    end = "" if prediction.seconds is None else rounded_seconds(prediction.seconds)
+    start = rounded_seconds(prediction.segment[0] if prediction.segment is not None else 0)
+    end = "" if prediction.seconds is None else rounded_seconds(start + prediction.seconds)
     ((name, score),) = prediction.top()
-    start = rounded_seconds(0)
     scores = rounded(prediction.scores)
     return [prediction.video, start, end, name, score, prediction.error or "", *scores]
 

@@ -18,6 +18,7 @@ from autox_video.prediction.outputs.output_format import (
     finite,
     header_of,
     not_predictions,
+    segment_of,
 )
 from autox_video.prediction.timeline import TimelineOptions, timeline
 from autox_video.prediction.video_prediction import (
@@ -52,6 +53,7 @@ def _entry(prediction: VideoPrediction, options: TimelineOptions | None) -> dict
     label, seconds, windows = prediction.label, prediction.seconds, prediction.windows
     entry: dict[str, Any] = {
         "video": prediction.video,
+        **_part(prediction.segment),
         "status": "ok" if prediction.is_readable else "unreadable",
         "error": prediction.error,
         "class": name,
@@ -78,6 +80,11 @@ def _entry(prediction: VideoPrediction, options: TimelineOptions | None) -> dict
             for segment in timeline(prediction, options)
         ]
     return entry
+
+
+def _part(segment: tuple[float, float] | None) -> dict[str, float | None]:
+    """Return `start` and `end` of a part of a video; an `end` of None is the end of the video."""
+    return {} if segment is None else dict(zip(("start", "end"), segment, strict=True))
 
 
 def read(path: Path) -> StoredPredictions:
@@ -111,6 +118,7 @@ def _prediction(entry: Mapping[str, Any], classes: tuple[str, ...]) -> VideoPred
         windows=None if windows is None else _windows(windows, classes),
         error=entry["error"],
         label=tuple(map(int, label)) if isinstance(label, list) else label,
+        segment=segment_of(entry.get("start"), entry.get("end")),
     )
 
 

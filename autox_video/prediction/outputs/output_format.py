@@ -98,6 +98,11 @@ def not_predictions(path: Path) -> ConfigError:
     )
 
 
+def segment_of(start: float | None, end: float | None) -> tuple[float, float] | None:
+    """Return a part of a video from its stored start and end; None for the whole video."""
+    return None if start is None else (float(start), math.inf if end is None else float(end))
+
+
 def finite(value: Any) -> Any:
     """Return a JSON value with None instead of NaN and infinity."""
     if isinstance(value, Mapping):

@@ -20,8 +20,10 @@ from autox_video.prediction.outputs.output_format import (
     Header,
     OutputFormat,
     StoredPredictions,
+    finite,
     header_of,
     not_predictions,
+    segment_of,
 )
 from autox_video.prediction.timeline import TimelineOptions
 from autox_video.prediction.video_prediction import (
@@ -63,6 +65,8 @@ def _schema(header: Header) -> Any:
         "error": pa.string(),
         "seconds": pa.float64(),
         "labels": pa.list_(pa.int32()),
+        "part_start": pa.float64(),
+        "part_end": pa.float64(),
         "video_scores": scores,
         "video_bytes": pa.binary(),
     }
@@ -78,6 +82,7 @@ def write(
     """Write a row per window; timelines are not stored, as they are computed from the windows.
 
     `window` counts the windows of a video; it is null if the video was predicted as one clip.
+    `part_start` and `part_end` are given for a part of a video; a `part_end` of null is its end.
     `video_scores`, in the first row of a video with windows, are the scores of the whole video.
     `video_bytes` are the bytes of a name that is not text.
     """
@@ -99,11 +104,14 @@ def write(
 
 def _rows(prediction: VideoPrediction) -> Iterator[dict[str, Any]]:
     label, name = prediction.label, _text(prediction.video)
+    part = finite(prediction.segment or (None, None))
     video = {
         "video": name,
         "error": None if prediction.error is None else _text(prediction.error),
         "seconds": prediction.seconds,
         "labels": None if label is None else np.atleast_1d(label).astype(int).tolist(),
+        "part_start": part[0],
+        "part_end": part[1],
         "video_bytes": None if name == prediction.video else _bytes(prediction.video),
     }
     if not prediction.is_readable:
@@ -218,6 +226,7 @@ def _prediction(rows: Sequence[dict[str, Any]], header: Header) -> VideoPredicti
         windows=windows,
         error=first["error"],
         label=None if labels is None else _label(labels, header),
+        segment=segment_of(first["part_start"], first["part_end"]),
     )
 
 

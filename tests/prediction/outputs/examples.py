@@ -35,6 +35,8 @@ def of_all_kinds():
         *(clip(name) for name in NAMES),
         clip("no-length.mp4", seconds=None),
         clip("labelled.mp4", label=2),
+        clip("part.mp4", segment=(1.5, 4.0)),
+        long("to-its-end.mp4", segment=(0.0, float("inf"))),
         long(),
         long(label=0, error="it is cut off"),
         unreadable(),
@@ -44,7 +46,7 @@ def of_all_kinds():
 
 def assert_same(one, other):
     """Assert that two predictions are equal, scores to the digits that files have."""
-    for name in ("video", "classes", "seconds", "error", "label"):
+    for name in ("video", "classes", "seconds", "error", "label", "segment"):
         assert getattr(one, name) == getattr(other, name), name
     assert (one.scores is None) == (other.scores is None)
     if one.scores is not None:

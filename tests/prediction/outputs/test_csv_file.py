@@ -21,7 +21,10 @@ def rows(path, predictions, timeline=None):
 
 
 def test_a_row_per_video_with_the_score_of_each_class(tmp_path):
-    head, *rest = rows(tmp_path / "x.csv", [clip(), unreadable(), long(error="cut off")])
+    part = clip(segment=(1.5, float("inf")))
+    predictions = [clip(), unreadable(), long(error="cut off"), part]
+    head, *rest = rows(tmp_path / "x.csv", predictions)
+    assert rest.pop()[:3] == ["plain.mp4", "1.5", "4.0"]
     assert head == [
         *("video", "start", "end", "class", "score", "error"),
         *(f"score:{name}" for name in CLASSES),
