@@ -50,7 +50,7 @@ _TEXT_FORMATS = frozenset({"concat", "dash", "hls", "tty"})
 
 _PYAV = int(av.__version__.split(".")[0])
 # By default, PyAV before release 19 refuses a file whose metadata is not UTF-8.
-_ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
+ANY_METADATA = {"metadata_errors": "replace"} if _PYAV < 19 else {}
 
 
 _CLOCKS_AGREE_SEC = 1e-4  # tolerance, because start times of streams and files are rounded
@@ -143,7 +143,7 @@ class MediaFile:
         name = str(self.path.absolute())
         options = {"protocol_whitelist": "file"}
         try:
-            container = av.open(name, container_options=options, **_ANY_METADATA)
+            container = av.open(name, container_options=options, **ANY_METADATA)
         except av.error.FFmpegError as error:
             raise self.error(why_not_open(self.path, error)) from error
         if container.format.name in _TEXT_FORMATS:
