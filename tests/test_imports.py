@@ -69,6 +69,7 @@ LIGHT = (
     "evaluation.tested_clips",
     "prediction.outputs",
     "prediction.timeline",
+    "prediction.live_source",
     "prediction.video_prediction",
     "automl.clip_review",
     "automl.fetched_weights",

@@ -25,6 +25,8 @@ LATE_SEC, CATCH_UP_SEC = 2.0, 2.0
 """Packets are dropped if decoding stays LATE_SEC behind for CATCH_UP_SEC, and for about as long."""
 WAITED_SEC = 0.008
 """If the reader had to wait this long for a packet, the packet has only just arrived."""
+PLAYING_SPEED = 1.25
+"""Speed at which a stream is played that arrives in bursts, as with HLS."""
 _USUAL_OF = 25  # number of frames from which the usual duration of a frame is taken
 
 
@@ -122,6 +124,19 @@ class Backlog:
             return False
         self.has_dropped = True
         return True
+
+
+class Pacer:
+    """Plays frames that arrive in bursts, a little faster than in real time, to keep up."""
+
+    def __init__(self) -> None:
+        self._second, self._due = 0.0, 0.0
+
+    def wait_sec(self, second: float, now: float, *, after_gap: bool) -> float:
+        """Return how long to wait before the frame at a time in the stream is played, >= 0."""
+        due = now if after_gap else self._due + (second - self._second) / PLAYING_SPEED
+        self._second, self._due = second, max(due, now)
+        return self._due - now
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -122,7 +122,7 @@ class LiveSource:
 
     @property
     def _read_sec(self) -> float:
-        return LONGEST_WAIT_SEC if ".m3u8" in self.address else READ_SEC
+        return LONGEST_WAIT_SEC if _is_hls(self.address) else READ_SEC
 
     def packets(
         self, container: InputContainer, stream: VideoStream
@@ -159,6 +159,7 @@ class LiveSource:
                 socket.getaddrinfo(host, None)
             except OSError:
                 return f"the host {host} is unknown"
+            return "the connection is broken"
         for kind, words in _REASONS:
             if isinstance(error, kind):
                 return words
@@ -190,7 +191,18 @@ def live_source(source: str) -> LiveSource:
     options = {"rtsp_transport": "tcp"} if source.lower().startswith("rtsp") else {}
     if source.lower().startswith("udp"):
         options["overrun_nonfatal"] = "1"
+    if _is_hls(source):
+        options["live_start_index"] = "-1"
     return LiveSource(re.sub(r"://[^/]*@", "://***@", source), source, options=options)
+
+
+def _is_hls(address: str) -> bool:
+    return urlsplit(address).path.lower().endswith(".m3u8")
+
+
+def comes_in_bursts(container: InputContainer) -> bool:
+    """Return whether the stream is sent in segments of several seconds (HLS)."""
+    return container.format.name.startswith("hls")
 
 
 def decoded(packet: av.Packet) -> list[av.VideoFrame]:

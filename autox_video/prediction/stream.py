@@ -20,6 +20,7 @@ from autox_video.prediction.live_frames import (
     Clip,
     ClipSampler,
     FrameCropper,
+    Pacer,
     StreamClock,
 )
 from autox_video.prediction.live_source import (
@@ -27,6 +28,7 @@ from autox_video.prediction.live_source import (
     OPEN_SEC,
     StreamFault,
     assumes_rate,
+    comes_in_bursts,
     decoded,
     live_source,
 )
@@ -94,7 +96,7 @@ class LiveWindows:
         self._on_note, self._give_up_sec = on_note, give_up_sec
         self._max_seconds, self._stride_sec = max_seconds, stride_sec
         self._cropper, self._clock = FrameCropper(side), StreamClock()
-        self._backlog = Backlog()
+        self._backlog, self._pacer = Backlog(), None
         step = max(1, round(stride_sec / frame_interval_sec))
         slots = clip_len, frame_interval_sec
         self._sampler = ClipSampler(*slots, step=step, crop=self._cropper)
@@ -184,6 +186,7 @@ class LiveWindows:
             self._clock.restart()
             self._backlog.restart()
             self._has_stamps = not assumes_rate(container)
+            self._pacer = Pacer() if comes_in_bursts(container) else None
             opened = time.monotonic()
             for packet, waited in self._source.packets(container, stream):
                 now = time.monotonic()
@@ -203,7 +206,11 @@ class LiveWindows:
             self._has_stamps = False
             self._clock.restart()
         second, is_gap = self._clock.second(frame.time if self._has_stamps else arrived, arrived)
-        captured = self._backlog.captured(second, arrived, waited)
+        if self._pacer is None:
+            captured = self._backlog.captured(second, arrived, waited)
+        else:
+            self._stop.wait(self._pacer.wait_sec(second, arrived, after_gap=is_gap))
+            captured = time.monotonic()
         is_gap |= self._backlog.has_dropped
         self._backlog.has_dropped = False
         if self._lost_at is not None:
@@ -304,9 +311,7 @@ def line_record(line: StreamLine) -> dict[str, Any]:
     return {
         "start": rounded_seconds(line.start),
         "end": rounded_seconds(line.end),
-        "time": datetime.fromtimestamp(line.captured_at)
-        .astimezone()
-        .isoformat("T", "milliseconds"),
+        "time": clock.isoformat(timespec="milliseconds"),
         "class": line.class_name,
         "score": rounded([line.score])[0],
         "scores": rounded(line.scores),

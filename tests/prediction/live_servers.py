@@ -2,13 +2,14 @@
 
 import http.server
 import io
+import itertools
 import re
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 
 import av
@@ -20,14 +21,14 @@ BITS = 16
 """A frame carries its number in this many bars."""
 
 
-def live_frame(number: int, height: int = 48, width: int = 96) -> np.ndarray:
-    """Make a frame (H, W, 3) that tells its number: black or white bars, lowest bit first.
+def live_frame(number: int, height: int = 48) -> np.ndarray:
+    """Make a frame (H, 2 * H, 3) that tells its number: black or white bars, lowest bit first.
 
     The bars are in the middle square, so that a centre crop keeps them.
     """
     bar = (np.arange(height) * BITS // height)[None, :]
-    frame = np.full((height, width, 3), 128, dtype=np.uint8)
-    left = (width - height) // 2
+    frame = np.full((height, 2 * height, 3), 128, dtype=np.uint8)
+    left = height // 2
     frame[:, left : left + height] = ((number >> bar & 1) * 255)[..., None]
     return frame
 
@@ -46,12 +47,12 @@ class LiveServer:
     Frame n is sent n / FPS seconds after the start, to each client from the moment it connects.
 
     Attributes:
-        sent: what the last client of /live.ts was sent.
+        sent: what the last client of /live.ts was sent, if the server `remembers` it.
         clients: number of connections so far.
     """
 
-    def __init__(self, codec: str = "libx264") -> None:
-        self.codec = codec
+    def __init__(self, height: int = 48, *, remembers: bool = False) -> None:
+        self.height, self.remembers = height, remembers
         self.began = time.monotonic()
         self.sent = io.BytesIO()
         self.clients = 0
@@ -125,22 +126,20 @@ class LiveServer:
         handler.send_response(200)
         handler.send_header("Content-Type", kind)
         handler.end_headers()
-        try:
+        with suppress(OSError):  # the client has gone
             send(handler.wfile)
-        except OSError:
-            pass  # the client has gone
 
     def _send_jpegs(self, out) -> None:
         for number in self.numbers():
-            coded = cv2.imencode(".jpg", live_frame(number)[..., ::-1])[1].tobytes()
+            coded = cv2.imencode(".jpg", live_frame(number, self.height)[..., ::-1])[1].tobytes()
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(coded)}\r\n\r\n"
             out.write(head.encode() + coded + b"\r\n")
 
     def _send_ts(self, out) -> None:
         self.sent = io.BytesIO()
-        pipe = _Pipe(out, self.sent)
+        pipe = _Pipe(*([out, self.sent] if self.remembers else [out]))
         with av.open(pipe, "w", format="mpegts", options={"flush_packets": "1"}) as container:
-            for packet in encoded(self.numbers(), container, self.codec):
+            for packet in encoded(self.numbers(), container, self.height):
                 container.mux(packet)
 
 
@@ -156,14 +155,14 @@ class _Pipe:
         return len(data)
 
 
-def encoded(numbers: Iterator[int], container, codec: str = "libx264") -> Iterator[av.Packet]:
+def encoded(numbers: Iterator[int], container, height: int = 48) -> Iterator[av.Packet]:
     """Encode numbered frames; their timestamps are their numbers."""
     options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "10", "g": "12"}
-    stream = container.add_stream(codec, rate=FPS, options=options)
-    stream.height, stream.width = live_frame(0).shape[:2]
+    stream = container.add_stream("libx264", rate=FPS, options=options)
+    stream.height, stream.width = height, 2 * height
     stream.pix_fmt = "yuv420p"
     for number in numbers:
-        frame = av.VideoFrame.from_ndarray(live_frame(number), "rgb24")
+        frame = av.VideoFrame.from_ndarray(live_frame(number, height), "rgb24")
         frame.pts, frame.time_base = number, Fraction(1, FPS)
         yield from stream.encode(frame)
 
@@ -193,7 +192,6 @@ class RtspServer:
     """
 
     def __init__(self) -> None:
-        self.began = time.monotonic()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}/live"
         self.transports: list[str] = []
@@ -226,7 +224,8 @@ class RtspServer:
                 answer += [f"Transport: {headers['transport']}"]
             client.sendall(("\r\n".join(answer) + "\r\n\r\n" + body).encode())
             if words[0] == b"PLAY":
-                self._play(client)
+                with suppress(OSError):  # the client has gone
+                    self._play(client)
                 return
 
     @staticmethod
@@ -237,22 +236,39 @@ class RtspServer:
     def _play(self, client: socket.socket) -> None:
         sequence = 0
         with av.open(io.BytesIO(), "w", format="h264") as container:
-            try:
-                for packet in encoded(self._numbers(), container):
-                    nals = [nal for nal in re.split(b"\0\0\0?\1", bytes(packet)) if nal]
-                    for nal in nals:
-                        sequence += 1
-                        is_last = 0x80 * (nal is nals[-1])
-                        stamp = packet.pts * 90000 // FPS
-                        head = struct.pack(">BBHII", 0x80, is_last | 96, sequence, stamp, 7)
-                        data = head + nal
-                        client.sendall(struct.pack(">cBH", b"$", 0, len(data)) + data)
-            except OSError:
-                pass  # the client has gone
+            for packet in encoded(in_real_time(), container):
+                nals = [nal for nal in re.split(b"\0\0\0?\1", bytes(packet)) if nal]
+                for nal in nals:
+                    sequence += 1
+                    is_last = 0x80 * (nal is nals[-1])
+                    stamp = packet.pts * 90000 // FPS
+                    head = struct.pack(">BBHII", 0x80, is_last | 96, sequence, stamp, 7)
+                    data = head + nal
+                    client.sendall(struct.pack(">cBH", b"$", 0, len(data)) + data)
 
-    def _numbers(self) -> Iterator[int]:
-        number = int((time.monotonic() - self.began) * FPS) + 1
-        while True:
-            time.sleep(max(0.0, number / FPS - (time.monotonic() - self.began)))
-            yield number
-            number += 1
+
+def in_real_time() -> Iterator[int]:
+    """Give 0, 1, 2, ..., each when it is time for the frame."""
+    began = time.monotonic()
+    for number in itertools.count():
+        time.sleep(max(0.0, number / FPS - (time.monotonic() - began)))
+        yield number
+
+
+@contextmanager
+def pushing(url: str, kind: str, **options: str) -> Iterator[None]:
+    """Send the video to an address or file, in real time, while the block runs."""
+    is_over = threading.Event()
+
+    def send() -> None:
+        with av.open(url, "w", format=kind, options=options) as container:
+            for packet in encoded(in_real_time(), container):
+                container.mux(packet)
+                if is_over.is_set():
+                    return
+
+    sender = threading.Thread(target=send, daemon=True)
+    sender.start()
+    yield
+    is_over.set()
+    sender.join()
