@@ -11,10 +11,10 @@ import numpy as np
 from autox_video.core.console import Detail
 from autox_video.core.errors import ListingError
 from autox_video.core.wording import counted
-from autox_video.data.clip_table import ClipTable, Splits
+from autox_video.data.clip_table import ClipTable, Splits, video_keys
 from autox_video.data.listing.written_list import read_list, write_list
 from autox_video.data.splitting.changes import Changes, compare
-from autox_video.data.splitting.groups import alone
+from autox_video.data.splitting.groups import same
 from autox_video.data.splitting.known_clips import KnownClips, known_clips, read_known
 from autox_video.data.splitting.stratify import sides_of_groups, stratify
 
@@ -55,7 +55,8 @@ def split_clips(
         how: names of the splits, the seed, and the earlier runs from which clips keep their splits.
         classes: class names in index order.
         data_root: folder or URL that the clips' paths are relative to.
-        groups: group labels (N,) of clips that stay together (see the module `groups`).
+        groups: group labels (N,) of clips that stay together (see the module `groups`); None: the
+            segments of each video.
 
     Raises:
         ListingError: no clip is left for validation.
@@ -65,7 +66,8 @@ def split_clips(
     identities, strata = clips.identities(data_root), clips.rarest_classes()
     keys = [identities[row] for row in usable]
     labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
-    groups = alone(len(usable)) if groups is None else groups[usable]
+    groups = same(video_keys(clips.paths, data_root)) if groups is None else groups
+    groups = groups[usable]
     now = known_clips({"": clips.select(usable)}, tuple(classes), data_root)
     recordings = groups if clips.recordings is None else clips.recordings.labels[usable]
     sides, notes = _known_sides(now, how, recordings, data_root)

@@ -158,3 +158,19 @@ def test_blocks_give_each_split_its_share_of_every_class(clips, seed):
     for name, count in clips.items():
         of_class = sum(order[number] == name for number in val)
         assert max(1, 0.1 * count) <= of_class <= max(1, 0.34 * count)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("are_in_one_room", [False, True])
+def test_the_segments_of_a_recording_are_on_one_side(seed, are_in_one_room):
+    """20 recordings of 6 segments each, of 4 classes, at 20 places or all in one room."""
+    videos = [f"{i}.mp4" for i in range(20) for _ in range(6)]
+    classes = [f"event{n % 4}" for n in range(120)]
+    contents = filmed([1 if are_in_one_room else n // 6 for n in range(120)])
+    found = found_in(videos, classes, contents)
+    groups = kept_together(found, videos, classes)
+    names = ("train", "val")
+    splits = stratify(list(range(120)), classes, names=names, seed=seed, groups=groups)
+    sides = [{videos[index] for index in splits[name]} for name in names]
+    assert not sides[0] & sides[1]
+    assert list(map(len, sides)) == [16, 4]

@@ -435,3 +435,18 @@ def test_large_recordings_are_held_out_as_often_as_small_ones():
         held_out.update(set(groups[found["val"]].tolist()))
     shares = [held_out[number] / 300 for number in range(len(sizes))]
     assert min(shares) > 0.05 and max(shares) < 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_segments_of_a_video_stay_together_even_before_inspection(tmp_path, seed):
+    videos = [f"{i}.mp4" for i in range(20) for _ in range(6)]
+    labels = [f"event{n % 4}" for n in range(120)]
+    segments = [(float(n), n + 2.0) for n in range(120)]
+    given = ClipTable(videos, labels, segments, source="list.csv")
+    found, _ = divided(given, tmp_path, seed=seed)
+    sides = [set(clips.paths) for clips in found.values()]
+    assert sum(map(len, sides)) == 20  # no video is on two sides
+    assert sorted(map(len, sides)) == [4, 4, 12]
+    spellings = replace(given, paths=[f"./{p}" if n % 2 else p for n, p in enumerate(videos)])
+    found, _ = divided(spellings, tmp_path, seed=seed)
+    assert sum(len({p.removeprefix("./") for p in clips.paths}) for clips in found.values()) == 20
