@@ -37,9 +37,9 @@ class FiftyOne(ListFormat):
         videos = content.get("labels") if isinstance(content, dict) else None
         if not isinstance(videos, dict):
             raise ListingError(f"{source.path}:1: there is no object `labels` of videos.")
-        classes = [str(name) for name in content.get("classes") or ()]
         problems = Problems(source.path)
         with well_formed(source.path, "a FiftyOne export"):
+            classes = [str(name) for name in content.get("classes") or ()]
             entries = list(_entries(videos, classes, _manifest(source), problems))
         table = table_of(entries, problems.messages, source, find=_finder(reading))
         if classes:

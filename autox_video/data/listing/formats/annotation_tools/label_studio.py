@@ -222,11 +222,18 @@ def _times_of(region: _Region) -> Iterator[tuple[tuple[object, object] | None, s
     value = region.value
     if "ranges" in value:
         for part in value["ranges"]:
-            yield (max(int(part["start"]) - 1, 0), int(part["end"])), "frame"
+            first, last = _frame(part["start"]), _frame(part["end"])
+            yield (max(first - 1, 0), last), "frame"
     elif not region.is_box and "start" in value and "end" in value:
         yield (value["start"], value["end"]), "s"
     else:
         yield None, "s"
+
+
+def _frame(number: Any) -> int:
+    if not float(number).is_integer():
+        raise ValueError(f"{number} is not a frame number")
+    return int(number)
 
 
 def _fps_of(task: _Task) -> float | None:

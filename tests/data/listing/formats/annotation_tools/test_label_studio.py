@@ -137,10 +137,12 @@ def test_faults_name_the_task(place):
         "t.json: task 1: there is no video in its data."
     ]
     broken = region(["run"], (1, 2))
-    broken["value"]["ranges"] = [{"start": 1}]
-    assert problems(place, [task(UPLOADED, broken)]) == [
-        "t.json: task 1, region 1: its ranges are not objects with the frames `start` and `end`."
-    ]
+    for part in ({"start": 1}, {"start": 1, "end": 2.5}, {"start": 1, "end": float("inf")}, 3):
+        broken["value"]["ranges"] = [part]
+        assert problems(place, [task(UPLOADED, broken)]) == [
+            "t.json: task 1, region 1: its ranges are not objects with the frames `start` and "
+            "`end`."
+        ]
     (problem,) = problems(place, [{"id": 1, "data": {"video": "a.mp4"}, "annotations": [1]}])
     assert problem.startswith("t.json: this is a Label Studio export, but parts of it are missing")
     missing = [
