@@ -10,11 +10,14 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autox_video import AutoXVideo
 from autox_video.cli.main import main
 from autox_video.config.settings import Settings
+from autox_video.prediction.outputs.output_files import write_predictions
+from autox_video.prediction.video_prediction import VideoPrediction, Windows
 from tests.backbones.libraries.tiny_transformers import saved
 from tests.backbones.weights.weight_files import weights_file
 from tests.datasets import COLOURS, REPOSITORY, TINY, colour_clip
@@ -74,7 +77,18 @@ def place(tmp_path_factory):
     weights_file(folder / "my" / "weights.pth", "conv_nano")
     saved(folder / "my" / "dinov2-small", "dinov2")
     ucf101(folder)
+    stored_predictions(folder)
     return folder
+
+
+def stored_predictions(folder: Path) -> None:
+    """The predictions of one clip in windows."""
+    starts = np.arange(3) * 0.25
+    scores = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]])
+    path = str(next((folder / "my" / "videos").glob("*/0.mp4")))
+    windows = Windows(starts, starts + 0.5, scores)
+    clip = VideoPrediction(path, ("run", "sit"), scores.mean(axis=0), 1.0, windows)
+    write_predictions(folder / "predictions.parquet", [clip], {"task": "single_label"})
 
 
 def ucf101(folder: Path) -> None:
