@@ -66,8 +66,8 @@ def split_clips(
     identities, strata = clips.identities(data_root), clips.rarest_classes()
     keys = [identities[row] for row in usable]
     labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
-    groups = same(video_keys(clips.paths, data_root)) if groups is None else groups
-    groups = groups[usable]
+    videos = same(video_keys(clips.paths, data_root))[usable]
+    groups = videos if groups is None else groups[usable]
     now = known_clips({"": clips.select(usable)}, tuple(classes), data_root)
     recordings = groups if clips.recordings is None else clips.recordings.labels[usable]
     sides, notes = _known_sides(now, how, recordings, data_root)
@@ -81,7 +81,8 @@ def split_clips(
             )
         splits, notes = draw(groups=groups), []
     if not splits["val"]:
-        splits = draw()
+        splits = draw(groups=videos)
+        splits = splits if splits["val"] else draw()
         notes = [
             f"{clips.source}: in each class, all clips belong together (one source, or near-"
             "duplicates). They were split all the same: expect lower scores on other clips."

@@ -450,3 +450,15 @@ def test_the_segments_of_a_video_stay_together_even_before_inspection(tmp_path, 
     spellings = replace(given, paths=[f"./{p}" if n % 2 else p for n, p in enumerate(videos)])
     found, _ = divided(spellings, tmp_path, seed=seed)
     assert sum(len({p.removeprefix("./") for p in clips.paths}) for clips in found.values()) == 20
+
+
+def test_if_no_class_can_be_validated_the_segments_of_a_video_still_stay_together(tmp_path):
+    videos = [f"{i}.mp4" for i in range(10) for _ in range(4)]
+    segments = [(float(n), n + 1.0) for n in range(40)]
+    given = ClipTable(videos, [f"event{n % 2}" for n in range(40)], segments, source="list.csv")
+    found, notes = divided(given, tmp_path, names=TWO, groups=np.zeros(40, dtype=np.int64))
+    assert [len(set(clips.paths)) for clips in found.values()] == [8, 2]
+    assert any("They were split all the same" in note for note in notes)
+    one_video = replace(given, paths=["a.mp4"] * 40)
+    found, _ = divided(one_video, tmp_path, names=TWO)
+    assert list(map(len, found.values())) == [32, 8]
