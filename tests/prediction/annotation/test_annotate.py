@@ -16,6 +16,7 @@ from autox_video.video.open_video import open_video
 from tests.videos import (
     decode_all,
     numbered_frames,
+    overwrite,
     read_numbers,
     truncate,
     write_b_frames,
@@ -144,9 +145,11 @@ def test_sound_is_copied_bit_by_bit(tmp_path):
         assert numbers_in(decode_all(tmp_path / name)) == list(range(50))
 
 
-def test_a_video_that_starts_after_its_sound_keeps_its_distance(tmp_path):
-    times_ms = list(range(600, 1600, 40))
-    source = write_stamped(tmp_path / "x.mkv", frames(25), times_ms, silence=(0.0, 1.6))
+@pytest.mark.parametrize("begin", [0, 5])
+def test_a_video_that_starts_after_its_sound_keeps_its_distance(begin, tmp_path):
+    times_ms = list(range(begin * 1000 + 600, begin * 1000 + 1600, 40))
+    sound = (begin, begin + 1.6)
+    source = write_stamped(tmp_path / "x.mkv", frames(25), times_ms, silence=sound)
     annotate(source, prediction(1.0, first=0.6), tmp_path / "y.mp4", RAW)
     with av.open(str(tmp_path / "y.mp4")) as container:
         sound, pictures = container.streams.audio[0], container.streams.video[0]
@@ -225,6 +228,14 @@ def test_mistakes_are_refused_and_leave_nothing(tmp_path):
     with pytest.raises(VideoError, match="missing|no such|not exist"):
         annotate(tmp_path / "absent.mp4", prediction(0.8), tmp_path / "y.mp4")
     assert [path.name for path in tmp_path.iterdir()] == ["x.mp4"]
+
+
+def test_frames_around_damage_are_written_once(tmp_path):
+    source = overwrite(write_video(tmp_path / "x.mkv", frames(60), codec="ffv1"), 0.5, 0.502)
+    annotate(source, prediction(2.4), tmp_path / "y.mp4", RAW)
+    shown = numbers_in(decode_all(tmp_path / "y.mp4"))
+    assert len(shown) == 60 and shown[:25] == list(range(25)) and shown[40:] == list(range(40, 60))
+    np.testing.assert_allclose(times_in(tmp_path / "y.mp4")[:, 0], np.arange(60) / 25, atol=1e-3)
 
 
 def test_a_video_that_is_cut_off_leaves_no_file(tmp_path):
