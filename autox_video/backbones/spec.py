@@ -76,8 +76,13 @@ class BackboneSpec:
     one_size: bool = False
     """Whether a model, once built, accepts clips of only one size."""
     published: Mapping[str, Any] = field(default_factory=dict)
-    """Description of a model on the library's hub, as plain values. Run records contain the
-    description, so that the model can be rebuilt without access to the hub."""
+    """Description of a model on the library's hub or in a local file, as plain values. Run records
+    contain the description, so that the model can be rebuilt without the hub or the file."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the backbone's name contains the path of a local file or folder."""
+        return bool(self.published) and self.published.get("revision") is None
 
     def adapter_millions(self, rank: int) -> float:
         """Return how many parameters LoRA adapters of this rank have, in millions."""

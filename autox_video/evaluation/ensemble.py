@@ -11,7 +11,6 @@ from torch import nn
 from autox_video.data.clip_table import ClipTable
 from autox_video.evaluation.predict import (
     Loading,
-    checked_record,
     for_testing,
     load_model,
     predict,
@@ -22,6 +21,7 @@ from autox_video.planning.record import RunRecord
 from autox_video.tasks.task import TASKS
 from autox_video.training.checkpoints.checkpoint import read_checkpoint
 from autox_video.training.checkpoints.members import members_of
+from autox_video.training.checkpoints.model_record import read_model_record
 from autox_video.training.config.build_config import model_config
 
 
@@ -53,7 +53,7 @@ def load_models(checkpoint: Path, record: RunRecord, device: str) -> list[Loaded
     loaded, decoder = [], record.plan.decoder
     for number, one in enumerate(members_of(read_checkpoint(checkpoint), str(checkpoint))):
         if number:
-            stored = checked_record(one.record, checkpoint)
+            stored = read_model_record(one.record, checkpoint)
             cache = record.data.remote_cache
             record = for_testing(stored, decoder=decoder, remote_cache=cache)
         config = model_config(record)

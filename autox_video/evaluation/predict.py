@@ -29,6 +29,7 @@ from autox_video.training.checkpoints.checkpoint import (
     read_checkpoint,
     read_meta,
 )
+from autox_video.training.checkpoints.model_record import read_model_record
 from autox_video.training.config.build_config import model_config
 from autox_video.training.memory import is_out_of_memory
 from autox_video.video.sampling import rounds_of, seen_share
@@ -36,6 +37,8 @@ from autox_video.video.sampling import rounds_of, seen_share
 
 def record_of(checkpoint: Path) -> RunRecord:
     """Return the run record of a checkpoint, read from the checkpoint itself or from its folder.
+
+    All paths in the record are empty.
 
     Raises:
         CheckpointError: the record is missing, damaged, or from another version of this package.
@@ -45,19 +48,10 @@ def record_of(checkpoint: Path) -> RunRecord:
         stored, source = load_stored(checkpoint.parent), checkpoint.parent / RECORD
     if not isinstance(stored, Mapping):
         raise CheckpointError(
-            f"{source}: missing or damaged, and {checkpoint.name} has no run record in it. Copy "
-            f"the {RECORD} of its training run to the same folder, or test with the version of "
-            "autox-video that trained it."
+            f"{checkpoint}: not a model of autox-video, or only its weights: there is no run "
+            f"record in the file, and no intact {RECORD} in its folder."
         )
-    return checked_record(stored, source)
-
-
-def checked_record(stored: Mapping[str, Any], source: Path) -> RunRecord:
-    """Return the run record from values stored in the file `source`; may raise CheckpointError."""
-    record = RunRecord.from_json(stored, source.parent, source)
-    if record.data.task not in TASKS:
-        raise CheckpointError(f"{source}: the run record has an unknown task ({record.data.task}).")
-    return record
+    return read_model_record(stored, source)
 
 
 def read_config(checkpoint: Path) -> Config:

@@ -17,6 +17,7 @@ from autox_video.data.listing.missing_clips import find_missing
 from autox_video.data.listing.written_list import read_list
 from autox_video.run.work_dir import SPLIT, TEST_LIST, TRAIN_LIST, VAL_LIST
 from autox_video.tasks.task import Label, Task
+from autox_video.training.checkpoints.model_record import root_digest
 from autox_video.video.files.remote import is_remote
 
 
@@ -25,8 +26,8 @@ class Model:
     """The properties of the tested model that determine which clips are tested."""
 
     classes: tuple[str, ...]
-    data_root: str
-    """The `data_root` of the clips that the model was trained on."""
+    root_digest: str
+    """Digest of the `data_root` of the clips that the model was trained on."""
     task: Task
 
 
@@ -56,7 +57,7 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
     named = read_test(settings, model.classes, multi_label=model.task.has_label_sets)
     if named is not None:
         return named
-    if settings.ann_file_train == AUTO and not _is_same(root, model.data_root):
+    if settings.ann_file_train == AUTO and root_digest(root) != model.root_digest:
         return _labelled_by_folders(_every_video(check_root(root)), model, root)
     raise ConfigError(
         "ann_file_test: there is no list of clips to test. Pass one with ann_file_test=LIST; its "
@@ -64,15 +65,9 @@ def clips_to_test(settings: Settings, model: Model, *, whole_folder: bool) -> Cl
     )
 
 
-def _is_same(one: str, other: str) -> bool:
-    if is_remote(one) or is_remote(other):
-        return one.rstrip("/") == other.rstrip("/")
-    return Path(one).resolve() == Path(other).resolve()
-
-
 def _is_of_run(root: str, model: Model, split: Path) -> bool:
     """Return whether data_root contains the split's clips, even if the folder has been moved."""
-    if _is_same(root, model.data_root):
+    if root_digest(root) == model.root_digest:
         return True
     if is_remote(root):
         return False

@@ -101,7 +101,7 @@ def prepare_test(
 
     record = record_of(weights)
     data = record.data
-    model = Model(data.classes, data.data_root, TASKS[data.task])
+    model = Model(data.classes, data.root_digest, TASKS[data.task])
     clips = clips_to_test(settings, model, whole_folder=whole_folder)
     decoder = _decoder(record.plan.decoder, settings.decoder)
     return PreparedTest(

@@ -1,14 +1,14 @@
 """The run record, WORK_DIR/record.json, which contains the plan and the data of a run.
 
-latest.pth also contains the whole record, so that a damaged record.json can be restored. The best
-weights are stored with all entries needed to rebuild the model, so that any machine can test them.
+latest.pth also contains the whole record, so that a damaged record.json can be restored. Model
+files contain the part that rebuilds the model (`training.checkpoints.model_record`).
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,16 @@ class TrainingData:
     weights were trained on some of the run's clips."""
     sources: Mapping[str, Any] = field(default_factory=dict)
     """The config keys that specify the clips, and their values, so that the run can be repeated."""
+    root_digest: str = ""
+    """Digest of `data_root`; only in model files, which contain no paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """How the pixel values (0 to 255) of red, green and blue are normalised."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +84,18 @@ class RunRecord:
     unreadable clips that were skipped."""
     finished: bool = False
     """Whether the run has finished."""
+    normalisation: Normalisation | None = None
+    """The normalisation in a model file; None for the backbone's."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The values that must match those in a checkpoint for the run to accept the checkpoint."""
+        """The values that must match those in a checkpoint for the run to accept the checkpoint.
+
+        They contain no paths, so the backbone is left out if its name is the path of a local file.
+        """
+        named = {} if BACKBONES[self.plan.backbone].is_local else {"backbone": self.plan.backbone}
         return {
-            "backbone": self.plan.backbone,
+            **named,
             "num_classes": self.plan.num_classes,
             "data": self.data.fingerprint[:16],
             "seed": self.plan.seed,
@@ -91,7 +107,7 @@ class RunRecord:
         return {
             "schema": RECORD_SCHEMA,
             "fingerprint": data.pop("fingerprint"),
-            "data": {k: v for k, v in data.items() if k not in _LIST_PATHS} | dict(self.lists),
+            "data": {k: v for k, v in data.items() if k not in _NOT_IN_RECORD} | dict(self.lists),
             "prediction": self.prediction and self.prediction.to_json(),
             "choices": self.plan.to_json(),
             "published": dict(BACKBONES[self.plan.backbone].published),
@@ -100,7 +116,7 @@ class RunRecord:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any], folder: Path, source: Path) -> "RunRecord":
-        """Return the record built from values that `to_json` or `of_weights` returned.
+        """Return the record built from the values that `to_json` returned.
 
         Args:
             stored: plain JSON values, which are not trusted.
@@ -115,29 +131,63 @@ class RunRecord:
                 f"{source}: this run was made by another version of autox_video, which trained "
                 f"differently. Resume it with that version; {TO_TRAIN_ANEW}"
             )
-        paths = dict(zip(_LIST_PATHS, (str(folder / f"{n}.csv") for n in _LISTS), strict=True))
-        try:
-            if stored.get("published"):
-                BACKBONES.restore(stored["choices"]["backbone"]["value"], stored["published"])
-            data = {**stored["data"], **paths, "fingerprint": stored["fingerprint"]}
+        with _errors_about(source):
+            lists = (str(folder / f"{name}.csv") for name in _LISTS)
+            data = {**stored["data"], "fingerprint": stored["fingerprint"]}
+            data |= zip(_LIST_PATHS, lists, strict=True)
             prediction = stored["prediction"]
-            record = cls(
-                _plan(stored["choices"]),
-                _DATA.validate_python(data),
-                prediction and Prediction.from_json(prediction),
-                {name: data[name] for name in _LISTS if name in data},
+            return replace(
+                cls._rebuilt(stored, data),
+                prediction=prediction and Prediction.from_json(prediction),
+                lists={name: data[name] for name in _LISTS if name in data},
                 finished=stored.get("finished") is True,
             )
-            _check(record)
-        except (ValidationError, KeyError, TypeError, AttributeError, ValueError) as error:
-            reason = str(error).replace("\n", " ")[:150]
-            raise CheckpointError(f"{source}: invalid run record ({reason}).") from error
+
+    @classmethod
+    def of_model(cls, stored: Mapping[str, Any], source: Path) -> "RunRecord":
+        """Return the record of a model, in which all paths are empty.
+
+        Args:
+            stored: record in a model file, of the newest schema; the values are not trusted.
+            source: name of the model file, for error messages.
+
+        Raises:
+            CheckpointError: the values are not a valid record.
+        """
+        with _errors_about(source):
+            data = {**stored["data"], "fingerprint": stored["fingerprint"]}
+            data |= {"data_root": "", "train_list": "", "val_list": None}
+            norm = stored.get("normalisation")
+            norm = None if norm is None else _NORMALISATION.validate_python(norm)
+            if norm and not all(0 < value < LARGEST_SIZE for value in norm.std):
+                raise ValueError(f"std: {norm.std}")
+            return replace(cls._rebuilt(stored, data), normalisation=norm)
+
+    @classmethod
+    def _rebuilt(cls, stored: Mapping[str, Any], data: Mapping[str, Any]) -> "RunRecord":
+        """Return a checked record with a plan and data; raise ValueError if a value is invalid."""
+        if stored.get("published"):
+            BACKBONES.restore(stored["choices"]["backbone"]["value"], stored["published"])
+        record = cls(_plan(stored["choices"]), _DATA.validate_python(data))
+        _check(record)
         return record
+
+
+@contextmanager
+def _errors_about(source: Path) -> Iterator[None]:
+    """Convert errors about invalid values in a record to CheckpointErrors."""
+    try:
+        yield
+    except (ValidationError, LookupError, TypeError, AttributeError, ValueError) as error:
+        reason = str(error).replace("\n", " ")[:150]
+        raise CheckpointError(f"{source}: invalid run record ({reason}).") from error
 
 
 _LISTS = ("train", "val")
 _LIST_PATHS = ("train_list", "val_list")
+_NOT_IN_RECORD = (*_LIST_PATHS, "root_digest")
 _PLAN, _DATA = TypeAdapter(Plan), TypeAdapter(TrainingData)
+_NORMALISATION = TypeAdapter(Normalisation)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
@@ -180,22 +230,6 @@ def load_stored(folder: Path, name: str = RECORD) -> dict[str, Any] | None:
         return stored if stored.pop("digest") == _digest(stored) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-
-
-def of_weights(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a record that is stored with the best weights.
-
-    Times, reasons and lists are left out, so that files with equal weights are identical. The
-    licence of the pretrained weights is kept.
-    """
-    data = {k: v for k, v in stored["data"].items() if k not in (*_LISTS, "sources")}
-    choices = {
-        name: {"value": choice["value"], "source": choice["source"], "reason": ""}
-        for name, choice in stored["choices"].items()
-    }
-    licence = {key: v for key, v in stored["choices"]["pretrained"].items() if key == "figures"}
-    choices["pretrained"] |= licence
-    return {**stored, "data": data, "prediction": None, "choices": choices}
 
 
 def is_probe_run(folder: Path) -> bool:

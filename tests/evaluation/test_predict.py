@@ -20,12 +20,13 @@ from autox_video.evaluation.predict import (
     record_of,
 )
 from autox_video.planning.plan import Plan
-from autox_video.planning.record import RunRecord, TrainingData, of_weights, write_record
+from autox_video.planning.record import RunRecord, TrainingData, load_stored, write_record
 from autox_video.training.checkpoints.checkpoint import (
     RECORD_KEY,
     read_checkpoint,
     write_checkpoint,
 )
+from autox_video.training.checkpoints.model_record import model_record
 from autox_video.training.config.build_config import model_config
 from tests.datasets import colour_clip
 from tests.planning.test_plan import plan_for
@@ -166,8 +167,9 @@ def test_a_checkpoint_without_its_record_or_file_is_named(trained, tmp_path):
 
 def test_weights_carry_their_record(trained, tmp_path):
     state = read_checkpoint(trained[0] / "best.pth")
-    record = record_of(trained[0] / "best.pth")
-    meta = {RECORD_KEY: of_weights(replace(record, plan=replace(record.plan, seed=7)).to_json())}
+    stored = load_stored(trained[0])
+    stored["choices"]["seed"]["value"] = 7
+    meta = {RECORD_KEY: model_record(stored)}
     write_checkpoint(tmp_path / "best.pth", {**state, "meta": meta})
     shutil.copy(trained[0] / "record.json", tmp_path)
     assert record_of(tmp_path / "best.pth").plan.seed == 7

@@ -10,6 +10,7 @@ from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.written_list import write_list
 from autox_video.evaluation.tested_clips import Model, clips_to_test
 from autox_video.tasks.task import TASKS
+from autox_video.training.checkpoints.model_record import root_digest
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def settings_of(tmp_path, monkeypatch):
 
 
 def chosen(settings, *, task="single_label", whole_folder=False):
-    model = Model(("a", "b"), "videos", TASKS[task])
+    model = Model(("a", "b"), root_digest("videos"), TASKS[task])
     return clips_to_test(settings, model, whole_folder=whole_folder)
 
 
@@ -87,7 +88,7 @@ def divided(settings_of):
     def clips_of(root, **keys):
         return clips_to_test(
             settings_of(data_root=root, **keys),
-            Model(("a", "b"), "old", TASKS["single_label"]),
+            Model(("a", "b"), root_digest("old"), TASKS["single_label"]),
             whole_folder=False,
         )
 

@@ -1,11 +1,7 @@
 """record.json: checked when it is read."""
 
-import json
-from dataclasses import replace
-
 import pytest
 
-from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import CheckpointError
 from autox_video.planning.plan import ADDED
 from autox_video.planning.predicted_time import Prediction
@@ -14,13 +10,11 @@ from autox_video.planning.record import (
     RunRecord,
     TrainingData,
     load_stored,
-    of_weights,
     read_record,
     write_record,
     write_stored,
 )
 from autox_video.run.work_dir import RECORD
-from tests.backbones.libraries.tiny_transformers import saved
 from tests.planning.test_plan import SWIN_B, plan_for
 
 CLASSES = tuple(f"class {n}" for n in range(25))
@@ -48,41 +42,6 @@ def test_what_is_written_is_read(run):
     assert stored["data"]["train"] == LISTS["train"]
     assert stored["choices"]["backbone"]["value"] == "swin_base"
     assert read_record(run) == record_in(run)
-
-
-def test_weights_carry_what_rebuilds_the_model_and_no_times(run):
-    record = record_in(run)
-    slower = replace(record, prediction=replace(PREDICTION, training_sec=9.0))
-    carried = of_weights(record.to_json())
-    assert carried == of_weights(slower.to_json())
-    again = RunRecord.from_json(json.loads(json.dumps(carried)), run, run / "best.pth")
-    assert (again.data, again.prediction) == (record.data, None)
-    assert {**again.plan.as_dict(), "reasons": 0} == {**record.plan.as_dict(), "reasons": 0}
-
-
-def test_a_model_file_has_the_licence_of_the_weights_it_began_with(run):
-    plan = plan_for(pretrained=replace(SWIN_B, licence="MIT"))
-    record = replace(record_in(run), plan=plan)
-    carried = of_weights(record.to_json())
-    assert carried["choices"]["pretrained"]["figures"]["licence"] == "MIT"
-    scratch = replace(record, plan=plan_for())
-    assert "figures" not in of_weights(scratch.to_json())["choices"]["pretrained"]
-
-
-def test_a_model_of_a_hub_is_built_again_from_the_record_alone(tmp_path):
-    name = f"hf:{saved(tmp_path / 'model', 'videomae')}"
-    record = replace(record_in(tmp_path), plan=plan_for(backbone=name))
-    found, carried = BACKBONES[name], json.dumps(of_weights(record.to_json()))
-    del BACKBONES._items[name]
-    (tmp_path / "model").rename(tmp_path / "moved")
-    again = RunRecord.from_json(json.loads(carried), tmp_path, tmp_path / "best.pth")
-    assert again.plan.backbone == name
-    assert BACKBONES[name] == found
-    damaged = json.loads(carried)
-    damaged["published"]["config"]["hidden_size"] = "wide"
-    with pytest.raises(CheckpointError, match="hidden_size"):
-        RunRecord.from_json(damaged, tmp_path, tmp_path / "best.pth")
-    del BACKBONES._items[name]
 
 
 def test_a_record_of_before_a_field_was_added_is_read(run):

@@ -7,9 +7,10 @@ import torch
 
 from autox_video.evaluation.predict import build_model
 from autox_video.planning.plan import Plan
-from autox_video.planning.record import RunRecord, TrainingData, of_weights
+from autox_video.planning.record import RunRecord, TrainingData
 from autox_video.training.checkpoints.checkpoint import RECORD_KEY, SCHEMA, write_best
 from autox_video.training.checkpoints.members import Member, joined
+from autox_video.training.checkpoints.model_record import model_record
 from autox_video.training.config.build_config import model_config
 from tests.planning.test_plan import plan_for
 
@@ -30,7 +31,7 @@ def member(plan: Plan, *, task: str = "single_label", seed: int = 0) -> Member:
     model.init_weights()
     # Outputs that differ between clips by more than rounding.
     model.cls_head.fc_cls.weight.data.normal_(0, 2.0)
-    return Member(of_weights(record.to_json()), model.state_dict())
+    return Member(model_record(record.to_json()), model.state_dict())
 
 
 def write_model(folder: Path, *members: Member, metrics: dict | None = None) -> Path:

@@ -26,7 +26,6 @@ from autox_video.data.listing.written_list import read_list
 from autox_video.distributed.processes import local_device
 from autox_video.evaluation.predict import (
     Loading,
-    checked_record,
     for_testing,
     load_model,
     record_of,
@@ -50,6 +49,7 @@ from autox_video.training.checkpoints.checkpoint import (
     write_best,
 )
 from autox_video.training.checkpoints.members import Member, joined
+from autox_video.training.checkpoints.model_record import read_model_record, upgraded
 from autox_video.training.config.build_config import model_config
 
 ENSEMBLE_ID = "ensemble"
@@ -151,7 +151,8 @@ def outputs_of_file(record: RunRecord, path: Path) -> Unseen:
 
     All processes must call this.
     """
-    stored, plan, data = for_testing(record_of(path)), record.plan, record.data
+    plan, data = record.plan, record.data
+    stored = for_testing(record_of(path), remote_cache=data.remote_cache)
     config, device = model_config(stored), str(local_device(plan.device))
     model = load_model(config, path, device)
     clips = read_list(data.val_list)
@@ -203,13 +204,15 @@ def assemble(record: RunRecord, work_dir: Path, chosen: Chosen, *, all_clips: bo
         if head is not None:
             weights = {**weights, **{f"cls_head.{name}": head[name] for name in head}}
         refit |= head is not None or ALL_CLIPS in state["meta"]
-        members.append(Member(state["meta"][RECORD_KEY], weights, *numbers))
+        stored = upgraded(state["meta"][RECORD_KEY], work_dir / file)
+        members.append(Member(stored, weights, *numbers))
     meta = {"metrics": chosen.figures, "identity": record.identity, ORIGIN: ENSEMBLE_ID}
     meta |= {ALL_CLIPS: True} if refit else {}
     ids = [origin_of(work_dir / file) for file in chosen.files]
     write_best(work_dir, {"schema": SCHEMA, **joined(members, meta)})
     rows = filter(None, (find_row(work_dir, one) for one in ids))
-    row = row_of(ENSEMBLE_ID, ENSEMBLE_ID, checked_record(members[0].record, work_dir / BEST).plan)
+    main = read_model_record(members[0].record, work_dir / BEST)
+    row = row_of(ENSEMBLE_ID, ENSEMBLE_ID, main.plan)
     fields = row_fields(chosen.figures, {"members": dict(zip(ids, chosen.shares, strict=True))})
     put_row(work_dir, replace(row, cost_sec=sum(one.cost_sec for one in rows), **fields))
     return chosen.figures

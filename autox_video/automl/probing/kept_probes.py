@@ -35,7 +35,7 @@ from autox_video.config.settings import OFF
 from autox_video.evaluation.predict import build_model, for_testing
 from autox_video.metrics.headline import cross_validated, row_fields
 from autox_video.planning.plan import Plan
-from autox_video.planning.record import RunRecord, of_weights
+from autox_video.planning.record import RunRecord
 from autox_video.run.work_dir import PROBE, PROBES
 from autox_video.training.checkpoints.checkpoint import (
     ORIGIN,
@@ -44,6 +44,7 @@ from autox_video.training.checkpoints.checkpoint import (
     load_state,
     write_checkpoint,
 )
+from autox_video.training.checkpoints.model_record import model_record
 from autox_video.training.config.build_config import build_config, model_config
 
 
@@ -173,7 +174,7 @@ def _write(job: Job, one: Tried, run: Plan, file: str, fitted: _Fitted) -> None:
         "identity": RunRecord(run, job.data).identity,
         ORIGIN: PROBE_ID if file == PROBE else row_id(one.candidate.plan, scored.setting.pool),
         # The probe's head may differ from the head in the run's plan.
-        RECORD_KEY: of_weights(record.to_json()),
+        RECORD_KEY: model_record(record.to_json()),
     }
     content = {"schema": SCHEMA, "state_dict": model.state_dict(), "meta": meta}
     if fitted.of_all is not None:

@@ -8,6 +8,7 @@ with 30 frames per second, as in Kinetics.
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mmaction.registry import MODELS
@@ -43,11 +44,22 @@ _RECOGNISERS = {"Recognizer2D": True, "Recognizer3D": False, "RecognizerOmni": F
 """Types of recognisers for RGB frames, and whether their backbones take single images."""
 _FIXED = ("TANet", "TimeSformer", "MViT", "UniFormerV2", "VisionTransformer", "C3D")
 """Classes whose parameters depend on the number of frames, or whose clips span a whole video."""
+_PATHWAY = "resnet3d"
+"""Type that SlowFast looks up itself."""
+_WEIGHTS = ("init_cfg", "pretrained", "clip_pretrained")
+"""Keys of weight files and initialisation, which a trained model does not need."""
+_TUPLE = "tuple"
+"""Key that stands for a tuple in a run record."""
 _ELSEWHERE = {"timm": "timm", "torchvision": "timm"}
 _BUILD_ERRORS = (KeyError, TypeError, ValueError, AssertionError, AttributeError, RuntimeError)
 
 
-@BACKBONES.register_family("mmaction2")
+def restored(published: Mapping[str, Any]) -> BackboneSpec:
+    """Rebuild the spec of a model with a config of its own from the values in a run record."""
+    return _spec_of("the run record", _from_plain(published))
+
+
+@BACKBONES.register_family("mmaction2", restore=restored)
 def spec(name: str) -> BackboneSpec:
     """Return the spec of an mmaction2 model.
 
@@ -58,13 +70,27 @@ def spec(name: str) -> BackboneSpec:
     config = read_config(found.config)
     model = _model_part(found, config)
     entry, sees_images = model["backbone"], _RECOGNISERS[model["type"]]
-    _refuse_unavailable(name, entry["type"])
-    sampling, side = _sampling(config, entry, sees_images), _resolution(found, config, entry)
-    arguments = {"backbone": entry, "sees_images": sees_images}
-    if model.get("neck"):
-        arguments["neck"] = model["neck"]
-    cost = _cost(name, arguments, sampling.frames or FRAMES, side)
+    sampling = _sampling(config, entry, sees_images)
     mean, std = _normalisation(found, model)
+    values = {
+        "arguments": {"backbone": entry, "sees_images": sees_images},
+        "sampling": {"frames": sampling.frames, "interval": sampling.interval},
+        "side": _resolution(found, config, entry),
+        "head_dropout": float((model.get("cls_head") or {}).get("dropout_ratio", 0.0)),
+        **{"mean": mean, "std": std},
+    }
+    if model.get("neck"):
+        values["arguments"]["neck"] = model["neck"]
+    found = _spec_of(name, values)
+    return replace(found, published=_plain(values)) if name.endswith(".py") else found
+
+
+def _spec_of(name: str, values: Mapping[str, Any]) -> BackboneSpec:
+    arguments, sampling, side = values["arguments"], Sampling(**values["sampling"]), values["side"]
+    entry, sees_images = arguments["backbone"], arguments["sees_images"]
+    _refuse_unavailable(name, entry["type"])
+    _refuse_other_types(name, arguments)
+    cost = _cost(name, arguments, sampling.frames or FRAMES, side)
     interval = sampling.interval
     return BackboneSpec(
         module=__name__,
@@ -76,10 +102,31 @@ def spec(name: str) -> BackboneSpec:
         frames_per_sec=_whole(FRAME_RATE / interval) if interval else 4,
         span_sec=sampling.frames * interval / FRAME_RATE if interval else None,
         drop_path=_drop_path(entry, cost.parameters_millions),
-        head_dropout=float((model.get("cls_head") or {}).get("dropout_ratio", 0.0)),
-        mean=mean,
-        std=std,
+        head_dropout=values["head_dropout"],
+        mean=values["mean"],
+        std=values["std"],
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return a value for JSON, without weight files; each tuple becomes a dict with one key."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items() if key not in _WEIGHTS}
+    if isinstance(value, list | tuple):
+        values = [_plain(each) for each in value]
+        return values if isinstance(value, list) else {_TUPLE: values}
+    return value
+
+
+def _from_plain(value: Any) -> Any:
+    """Return the value from which `_plain` made JSON."""
+    if isinstance(value, list):
+        return [_from_plain(each) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value.keys() == {_TUPLE}:
+        return tuple(map(_from_plain, value[_TUPLE]))
+    return {key: _from_plain(each) for key, each in value.items()}
 
 
 def _model_part(found: ZooModel, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -106,7 +153,7 @@ def _refuse_unavailable(name: str, kind: str) -> None:
             f"backbone: {name} is the image model {model} of {library}, applied to frames; use "
             f"timm:NAME with a similar name instead."
         )
-    if kind not in MODELS:
+    if not _is_registered(kind):
         raise ConfigError(
             f"backbone: {name} needs {kind}, which is not part of the installed mmaction2 "
             "(some of its backbones need the package mmpretrain); choose another model."
@@ -117,6 +164,35 @@ def _refuse_unavailable(name: str, kind: str) -> None:
             "mmcv (a package without compiled operators); use a TSM model instead, such as "
             "mmaction2:tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb."
         )
+
+
+def _refuse_other_types(name: str, value: Any) -> None:
+    """Raise ConfigError for a `type` that is not registered, which mmengine would import and call.
+
+    A config or a run record from an unknown source could run any code that way.
+    """
+    if isinstance(value, Mapping):
+        kind = value.get("type")
+        if kind not in (None, _PATHWAY) and not _is_registered(kind):
+            raise ConfigError(
+                f"backbone: {name} needs {kind}, which is not part of the installed mmaction2; "
+                "choose another model."
+            )
+        value = [each for key, each in value.items() if key not in _WEIGHTS]
+    if isinstance(value, list | tuple):
+        for each in value:
+            _refuse_other_types(name, each)
+
+
+def _is_registered(kind: object) -> bool:
+    """Return whether a name is that of a registered module, without importing anything by name."""
+    MODELS.import_from_location()
+    registry = MODELS
+    while registry is not None:
+        if kind in registry.module_dict:
+            return True
+        registry = registry.parent
+    return False
 
 
 def _cost(name: str, arguments: Mapping[str, Any], frames: int, side: int):

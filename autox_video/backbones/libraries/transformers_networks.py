@@ -56,14 +56,20 @@ _TOWER = "video_model."
 def config_from(record: Mapping[str, Any]) -> PreTrainedConfig:
     """Return a transformers config with the plain values from a config.json.
 
+    The values may come from an unknown source. Kernels of the hub, which are code, are not used.
+
     Raises:
         ValueError: a value is invalid.
     """
-    values = json.loads(json.dumps(record))
+    values = json.loads(json.dumps(record), object_hook=_without_kernels)
     try:
         return CONFIG_MAPPING[values["model_type"]].from_dict(values)
     except StrictDataclassError as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def _without_kernels(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if "_implementation" not in name}
 
 
 class _TransformersBackbone(LibraryBackbone):

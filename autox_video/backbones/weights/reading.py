@@ -99,16 +99,21 @@ def _read_file(path: Path) -> Any:
             mapped = zipfile.is_zipfile(path)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, *_UNREADABLE) as error:
-        code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
-        if isinstance(error, pickle.UnpicklingError) and code:
+        if code := code_in(error):
             raise CheckpointError(
-                f"{path}: not loaded, as reading it would run code ({code[1]}); save only its "
+                f"{path}: not loaded, as reading it would run code ({code}); save only its "
                 'tensors with `torch.save({"state_dict": model.state_dict()}, file)` where it was '
                 "created."
             ) from error
         raise CheckpointError(
             f"{path}: damaged or not a weight file; {_get_again(path)}."
         ) from error
+
+
+def code_in(error: BaseException) -> str | None:
+    """Return the function that a pickle would have called, given the error of torch.load."""
+    code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+    return code[1] if isinstance(error, pickle.UnpicklingError) and code else None
 
 
 def _get_again(path: Path) -> str:

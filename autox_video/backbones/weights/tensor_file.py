@@ -32,7 +32,10 @@ def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any
     Raises:
         CheckpointError: the file is missing, damaged or not a safetensors file.
     """
+    path = Path(path)
     try:
+        with path.open("rb"):  # safetensors reports some of these errors as damage
+            pass
         with safe_open(path, framework="pt", device="cpu") as file:
             names = file.keys() if tensors else ()
             state = {name: file.get_tensor(name) for name in names}
@@ -41,6 +44,10 @@ def read_tensor_file(path: str | Path, *, tensors: bool = True) -> dict[str, Any
         raise CheckpointError(
             f"{path}: there is no such checkpoint; run `autox-video train` first."
         ) from error
+    except IsADirectoryError as error:
+        raise CheckpointError(f"{path} is a folder; give the file of a model in it.") from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
     except (OSError, SafetensorError, ValueError, RuntimeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:150]
         raise CheckpointError(

@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from autox_video.backbones.weights.reading import code_in
 from autox_video.backbones.weights.tensor_file import (
     META,
     is_tensor_file,
@@ -30,6 +31,7 @@ from autox_video.core.errors import CheckpointError, ResourceError
 from autox_video.core.files import atomic_write
 from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PREVIOUS, second_name
 from autox_video.training.checkpoints.members import flattened, unflattened
+from autox_video.training.checkpoints.model_record import SCHEMA_KEY
 
 SCHEMA = 4
 RECORD_KEY, ORIGIN, PARAMS, ALL_CLIPS = "record", "origin", "params", "all_clips"
@@ -43,6 +45,9 @@ _DAMAGE = (
     *(AssertionError, OverflowError, MemoryError, ImportError, struct.error),
     *(pickle.UnpicklingError, zipfile.BadZipFile),
 )
+
+_BEGINNINGS = (b"PK", b"\x80\x02")
+"""First bytes of PyTorch's files, which are ZIP archives or, in old versions, pickles."""
 
 # ---- any checkpoint ----
 
@@ -104,7 +109,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         and isinstance(state.get("meta"), dict)
     ):
         raise CheckpointError(f"{path} is not a checkpoint of autox-video.")
-    expected = state["meta"].pop("digest", None)
+    expected, record = state["meta"].pop("digest", None), state["meta"].get(RECORD_KEY)
+    if expected is None and isinstance(record, Mapping) and SCHEMA_KEY in record:
+        raise CheckpointError(_damaged(path, "its checksum is missing"))
     if expected is not None and expected != digest(state):
         raise CheckpointError(_damaged(path, "its checksum does not match"))
     return state
@@ -131,13 +138,22 @@ def _load(path: Path, **options: bool) -> Any:
             f"{path}: there is no such checkpoint. Train a model first, or check the path."
         ) from error
     except _DAMAGE as error:
-        if path.is_dir():
-            raise CheckpointError(
-                f"{path} is a folder. Use a checkpoint in the folder, such as {path / 'best.pth'}."
-            ) from error
-        if isinstance(error, PermissionError):
-            raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
-        raise CheckpointError(_damaged(path, _first_line(error))) from error
+        raise CheckpointError(_why_unreadable(path, error)) from error
+
+
+def _why_unreadable(path: Path, error: BaseException) -> str:
+    """Return a message for a file that torch cannot load."""
+    if path.is_dir():
+        return f"{path} is a folder. Use a checkpoint in the folder, such as {path / BEST_SAFE}."
+    if isinstance(error, PermissionError):
+        return f"{path}: cannot be read ({error.strerror})."
+    if code := code_in(error):
+        return f"{path}: not loaded, as reading it would run code ({code})."
+    with path.open("rb") as file:
+        beginning = file.read(2)
+    if beginning and beginning not in _BEGINNINGS:
+        return f"{path}: not a weight file."
+    return _damaged(path, _first_line(error) if beginning else "it is empty")
 
 
 def _put_aside(path: Path, reason: str) -> str:
@@ -209,7 +225,9 @@ def write_best(folder: Path, state: dict[str, Any]) -> None:
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
     meta = {**meta, "digest": digest(state)}
     with _writing(folder / BEST_SAFE) as temporary:
+        mode = temporary.stat().st_mode
         save_file(tensors, temporary, metadata={META: json.dumps(meta)})
+        temporary.chmod(mode)  # safetensors lets no other user read its files
 
 
 def read_best(folder: Path, identity: dict) -> tuple[dict[str, Any] | None, list[str]]:

@@ -16,7 +16,7 @@ from autox_video.backbones.weights.loading import load_pretrained
 from autox_video.core.errors import CheckpointError, NumbersError, ResourceError
 from autox_video.distributed import processes
 from autox_video.metrics.selection_score import main_score, selection_score
-from autox_video.planning.record import load_stored, of_weights
+from autox_video.planning.record import load_stored
 from autox_video.run.work_dir import LATEST, PREVIOUS
 from autox_video.training.checkpoints.checkpoint import (
     RECORD_KEY,
@@ -28,6 +28,7 @@ from autox_video.training.checkpoints.checkpoint import (
     write_best,
     write_checkpoint,
 )
+from autox_video.training.checkpoints.model_record import model_record
 from autox_video.training.checkpoints.model_state import (
     is_sharded,
     load_optimizer_state,
@@ -178,7 +179,7 @@ class ClipCheckpointHook(Hook):
         self.best = {**metrics, "epoch": runner.train_loop.epoch}
         meta = {"metrics": self.best, "identity": self.identity}
         if self.record is not None:
-            meta[RECORD_KEY] = of_weights(self.record)
+            meta[RECORD_KEY] = model_record(self.record)
         with self.clock.counting():
             weights = weights_of(runner.model)
             if not processes.current().is_main:

@@ -23,7 +23,7 @@ class Member:
     """A model in an ensemble."""
 
     record: Mapping[str, Any]
-    """The run record of the model, as returned by `planning.record.of_weights`."""
+    """The record of the model, as returned by `model_record`."""
     state: Mapping[str, Tensor]
     """The weights of the model."""
     share: float = 1.0
@@ -97,11 +97,12 @@ def unflattened(state: Mapping[str, Any]) -> dict[str, Any]:
     """Return the checkpoint whose tensors and `meta` were returned by `flattened`."""
     tensors, meta = dict(state[WEIGHTS]), dict(state["meta"])
     about = meta.get(MEMBERS)
-    if not isinstance(about, Mapping) or not isinstance(about.get(MEMBERS), list):
+    entries = about.get(MEMBERS) if isinstance(about, Mapping) else None
+    if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
         return dict(state)
     numbers = {key: value for key, value in about.items() if key != MEMBERS}
     members = []
-    for number, entry in enumerate(about[MEMBERS]):
+    for number, entry in enumerate(entries):
         prefix = _prefix(number)
         own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
         tensors = {n: t for n, t in tensors.items() if not n.startswith(prefix)}

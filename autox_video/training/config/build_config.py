@@ -147,7 +147,7 @@ def _testing_part(record: RunRecord) -> dict[str, Any]:
     read["remote_cache"] = data.remote_cache
     crop = {"type": "CropClips", "side": plan.resolution, "crop": "three"}
     return {
-        "model": _model(plan, data),
+        "model": _model(record),
         "custom_imports": _imported([*chosen, *_MODEL_MODULES]),
         "default_scope": "mmaction",
         "experiment_name": plan.backbone,
@@ -163,8 +163,10 @@ def _imported(modules: list[str]) -> dict[str, Any]:
     return {"imports": modules, "allow_failed_imports": False}
 
 
-def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
+def _model(record: RunRecord) -> dict[str, Any]:
+    plan, data = record.plan, record.data
     spec, task = BACKBONES[plan.backbone], TASKS[data.task]
+    normalisation = record.normalisation or spec
     attends = {"type": "AttentiveClipHead", "grid": plan.head_grid}
     return {
         "type": "Recognizer3D",
@@ -192,8 +194,8 @@ def _model(plan: Plan, data: TrainingData) -> dict[str, Any]:
         },
         "data_preprocessor": {
             "type": "ClipPreprocessor",
-            "mean": list(spec.mean),
-            "std": list(spec.std),
+            "mean": list(normalisation.mean),
+            "std": list(normalisation.std),
             "augment": {
                 "flip": 0.5 if plan.flip else 0.0,
                 **scaled(plan.augment, plan.augment_strength),
