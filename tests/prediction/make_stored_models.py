@@ -1,6 +1,6 @@
 """Make the model files that later versions must be able to read.
 
-`python -m tests.prediction.make_model_files CLIPS` writes a probe, a trained model and an ensemble,
+`python -m tests.prediction.make_stored_models CLIPS` writes a probe, a trained model and an ensemble,
 with the schema of this version in their names, and the probabilities that they predict. Files of
 earlier schemas are never made anew. CLIPS is a folder for the clips that the models are trained on.
 """
@@ -24,7 +24,7 @@ from autox_video.training.checkpoints.members import Member, joined
 from tests.backbones.libraries.tiny_transformers import FRAMES, PX, saved
 from tests.datasets import COLOURS, TINY, colour_clip, colour_data
 
-FILES = Path(__file__).parent / "model_files"
+FILES = Path(__file__).parent / "stored_models"
 EXPECTED = FILES / "expected.json"
 """Probabilities of the clips of `clips_to_predict`, by model file."""
 KINDS = ("probe", "trained", "ensemble")

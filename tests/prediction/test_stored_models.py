@@ -14,7 +14,7 @@ from autox_video.planning.record import load_stored
 from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, PROBE
 from autox_video.training.checkpoints.checkpoint import read_checkpoint, read_meta
 from autox_video.training.checkpoints.model_record import MODEL_SCHEMA, SCHEMA_KEY
-from tests.prediction.make_model_files import EXPECTED, FILES, KINDS, probabilities, train
+from tests.prediction.make_stored_models import EXPECTED, FILES, KINDS, probabilities, train
 
 STORED = sorted(FILES.glob("*.safetensors"))
 WITH_PATH = re.compile(r"^([A-Za-z]:)?[/\\~]|://|\\\\|\.\./")
