@@ -11,6 +11,7 @@ from autox_video.cli import (
     cache,
     check,
     doctor,
+    info,
     init,
     leaderboard,
     predict,
@@ -27,7 +28,7 @@ from autox_video.run.command import remember_command
 WITH_KEYS = {"train": train, "test": test, "check": check, "leaderboard": leaderboard}
 COMMANDS = {
     **WITH_KEYS,
-    **{"predict": predict, "timeline": timeline, "init": init},
+    **{"predict": predict, "timeline": timeline, "info": info, "init": init},
     **{"weights": weights, "cache": cache, "doctor": doctor},
 }
 WIDTH = 80

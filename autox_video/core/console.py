@@ -119,6 +119,11 @@ def say_detail(sentence: str) -> None:
     _log.debug("%s", sentence)
 
 
+def say_text(text: str) -> None:
+    """Print text of several lines to stdout as it is, without wrapping or escaping it."""
+    _log.info("%s", text.rstrip("\n"), extra={"is_table": True})
+
+
 def complain(sentence: str) -> None:
     """Print one warning to stderr."""
     _log.warning("%s", sentence)

@@ -27,6 +27,7 @@ LARGEST_SIZE = 1 << 20
 """Upper bound for the sizes in a record; valid sizes are smaller."""
 HIGHEST_RANK = 1024
 """Upper bound for the rank of LoRA adapters."""
+PRECISIONS = ("float32", "bfloat16", "float16")
 SIZES = ("num_classes", "clip_len", "resolution", "short_side", "test_clips")
 
 TO_TRAIN_ANEW = (
@@ -255,6 +256,8 @@ def _check(record: RunRecord) -> None:
             raise ValueError(f"{name}: {value}")
     if not 0 < plan.frame_interval_sec < LARGEST_SIZE:
         raise ValueError(f"frame_interval_sec: {plan.frame_interval_sec}")
+    if plan.precision not in PRECISIONS:
+        raise ValueError(f"precision: {plan.precision}")
     if plan.backbone not in BACKBONES:
         raise ValueError(f"backbone: {plan.backbone}")
     if not 0 <= plan.freeze <= BACKBONES[plan.backbone].stages:

@@ -1,8 +1,8 @@
 """Make the model files that later versions must be able to read.
 
-`python -m tests.prediction.make_stored_models CLIPS` writes a probe, a trained model and an ensemble,
-with the schema of this version in their names, and the probabilities that they predict. Files of
-earlier schemas are never made anew. CLIPS is a folder for the clips that the models are trained on.
+`python -m tests.prediction.make_stored_models CLIPS` writes a probe, a trained model and an
+ensemble, with the schema of this version in their names, and the probabilities that they predict.
+Files of earlier schemas are never made anew. CLIPS is a folder for the clips of the training.
 """
 
 import json

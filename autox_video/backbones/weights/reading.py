@@ -112,7 +112,7 @@ def _read_file(path: Path) -> Any:
 
 def code_in(error: BaseException) -> str | None:
     """Return the function that a pickle would have called, given the error of torch.load."""
-    code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+    code = re.search(r"(?i:unsupported) (?:global: )?(?:GLOBAL|class) (\S+)", str(error))
     return code[1] if isinstance(error, pickle.UnpicklingError) and code else None
 
 

@@ -68,14 +68,16 @@ def members_of(state: Mapping[str, Any], source: str) -> list[Member]:
             {RECORD: meta.get(RECORD, {}), WEIGHTS: state[WEIGHTS], **about},
             *state.get(MEMBERS, ()),
         ]
+        if not all(isinstance(t, Tensor) for one in entries for t in one[WEIGHTS].values()):
+            raise TypeError("a weight is not a tensor")
         return [
             Member(one[RECORD], one[WEIGHTS], float(one[SHARE]), float(one[TEMPERATURE]))
             for one in entries
         ]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{source}: the entries of the ensemble are invalid ({error}). Train again, or use an "
-            "intact copy."
+            f"{source}: the entries of the ensemble or its weights are invalid ({error}). Train "
+            "again, or use an intact copy."
         ) from error
 
 
