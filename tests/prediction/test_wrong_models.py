@@ -294,7 +294,6 @@ WRONG = {
     "nan time": set_choice("frame_interval_sec", float("nan")),
     "negative side": set_choice("resolution", -32),
     "side of text": set_choice("resolution", "large"),
-    "unknown decoder": set_choice("decoder", "none"),
     "unknown precision": set_choice("precision", "int3"),
     "frozen stages": set_choice("freeze", 9),
     "adapters": set_choice("lora", 4),
@@ -323,6 +322,13 @@ def test_wrong_records(tmp_path, monkeypatch, states, kind, suffix):
     sentence = refused(tmp_path / f"best{suffix}", ways=("models",))
     if "newer" in kind:
         assert "update autox-video" in sentence and f"up to {MODEL_SCHEMA}" in sentence
+
+
+def test_an_unknown_decoder(tmp_path, states):
+    record = json.loads(json.dumps(states[MODEL]["meta"][RECORD_KEY]))
+    set_choice("decoder", "none")(record)
+    written(tmp_path, states[MODEL], record)
+    assert "decoder: unknown name none" in str(use(tmp_path / "best.safetensors")["models"])
 
 
 @pytest.mark.parametrize(
