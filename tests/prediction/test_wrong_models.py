@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from autox_video.config.choices import BACKBONES
 from autox_video.core.errors import AutoXVideoError
 from autox_video.evaluation.ensemble import load_models
 from autox_video.evaluation.predict import for_testing, record_of
@@ -31,6 +32,12 @@ from tests.prediction.make_stored_models import FILES
 MODEL, NETWORK, JOINED = (FILES / f"{n}-1.safetensors" for n in ("probe", "trained", "ensemble"))
 RAN = "it-ran"
 """Folder that a file's code would make in the current folder."""
+
+
+@pytest.fixture(autouse=True)
+def own_backbones(monkeypatch):
+    """Keep the backbones that a file describes out of the other tests."""
+    monkeypatch.setattr(BACKBONES, "_items", dict(BACKBONES._items))
 
 
 @pytest.fixture(scope="module")
