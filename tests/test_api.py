@@ -143,7 +143,7 @@ def test_mistakes_are_sentences(fitted, tmp_path):
         AutoXVideo().transform(
             data_root=data["data_root"], checkpoints=str(folder / "work" / "no.pth")
         )
-    with pytest.raises(CheckpointError, match=r"work is a folder.* .*/work/best\.pth\."):
+    with pytest.raises(CheckpointError, match=r"work is a folder.* .*/work/best\.safetensors\."):
         AutoXVideo().transform(data_root=data["data_root"], checkpoints=str(folder / "work"))
     with pytest.raises(CheckpointError, match="^https://host/best.pth: weights"):
         AutoXVideo().transform(data_root=data["data_root"], checkpoints="https://host/best.pth")

@@ -234,7 +234,7 @@ def test_a_record_beside_weights_that_carry_none(place, hostile, run, form):
     torch.save(state, "work/best.pth")
     run("test", ends_well=True)
     put("work/record.json", hostile[form])
-    assert "work/record.json: missing or damaged" in run("test", ends_well=False)
+    assert "no intact record.json in its folder" in run("test", ends_well=False)
 
 
 @pytest.mark.parametrize(
