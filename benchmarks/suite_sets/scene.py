@@ -7,6 +7,7 @@ dark, one medium, one bright, in random order.
 Shape letters: T frames, H height, W width, P points of an outline.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -69,21 +70,21 @@ def draw(
         states: where it is.
         clutter: number of resting shapes behind it, of the same sizes and colours.
     """
-    colours = _colours(rng)
-    background = _background(rng, size, colours[0])
-    _add_clutter(rng, background, clutter)
+    hues = colours(rng)
+    ground = background(rng, size, hues[0])
+    add_clutter(rng, ground, clutter)
     grain = rng.normal(0, rng.uniform(1, 4), (size[1] + 16, size[0] + 16, 1))
     frames = np.empty((len(states.x), size[1], size[0], 3), dtype=np.uint8)
     for number, frame in enumerate(frames):
-        picture = background.copy()
-        _paint(picture, actor, states, number=number, colours=colours[1:])
+        picture = ground.copy()
+        paint(picture, actor, states, number=number, colours=hues[1:])
         down, across = rng.integers(16, size=2)
         picture += grain[down : down + size[1], across : across + size[0]]
         frame[:] = np.clip(np.rint(picture), 0, 255)
     return frames
 
 
-def _colours(rng: np.random.Generator) -> list[np.ndarray]:
+def colours(rng: np.random.Generator) -> list[np.ndarray]:
     """Return the colours (3,) of background, body and mark."""
     ranges = [LUMA_RANGES[index] for index in rng.permutation(3)]
     return [_colour(rng, *bounds) for bounds in ranges]
@@ -94,7 +95,7 @@ def _colour(rng: np.random.Generator, low: float, high: float) -> np.ndarray:
     return rng.uniform(low, high) + chroma - chroma.mean()
 
 
-def _background(rng: np.random.Generator, size: tuple[int, int], colour: np.ndarray) -> np.ndarray:
+def background(rng: np.random.Generator, size: tuple[int, int], colour: np.ndarray) -> np.ndarray:
     """Return a slight gradient from one colour to another, (H, W, 3) float32."""
     width, height = size
     down, across = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -103,17 +104,24 @@ def _background(rng: np.random.Generator, size: tuple[int, int], colour: np.ndar
     return (colour + ramp[..., None] * rng.uniform(-25, 25, 3)).astype(np.float32)
 
 
-def _add_clutter(rng: np.random.Generator, picture: np.ndarray, number: int) -> None:
+def add_clutter(
+    rng: np.random.Generator,
+    picture: np.ndarray,
+    number: int,
+    *,
+    shapes: Sequence[str] | None = None,
+) -> None:
+    """Draw resting shapes of any colour at random places, by default any of OUTLINES; in place."""
     height, width = picture.shape[:2]
     for _ in range(number):
         middle = rng.uniform(0, 1, 2) * (width, height)
         radius = height * rng.uniform(0.05, 0.16)
-        outline = OUTLINES[str(rng.choice(list(OUTLINES)))]
+        outline = OUTLINES[str(rng.choice(list(shapes or OUTLINES)))]
         turn = rng.uniform(0, 2 * np.pi)
         _fill(picture, _placed(outline, middle, radius, turn), _colour(rng, 25, 235))
 
 
-def _paint(
+def paint(
     picture: np.ndarray,
     actor: Actor,
     states: States,
@@ -121,6 +129,7 @@ def _paint(
     number: int,
     colours: list[np.ndarray],
 ) -> None:
+    """Draw the actor on a frame (H, W, 3) float32, as it is in frame `number`; in place."""
     height = picture.shape[0]
     middle = np.array([states.x[number], states.y[number]]) * height
     radius, turn = states.radius[number] * height, states.turn[number]

@@ -1,0 +1,1 @@
+"""Synthetic recordings with labelled events: `kinds` defines them, `files` writes them."""
