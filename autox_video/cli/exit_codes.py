@@ -15,12 +15,16 @@ from autox_video.core.errors import AutoXVideoError
 from autox_video.distributed import processes
 from autox_video.machine.installation import explain_import_error
 
+RESUMES = "Stopped. Run the same command again to resume."
+
 
 class StopSignals:
     """Ends the command on a signal, with a message and no traceback."""
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.sentence = RESUMES
+        """The message."""
 
     def listen(self) -> None:
         """Handle the stop signals, except those that are already ignored, as under nohup."""
@@ -31,7 +35,7 @@ class StopSignals:
     def stop(self, signum: int, frame: object) -> None:
         """Handle a signal: tell the user once, and end the command."""
         if self.received is None:
-            say_stopped("Stopped. Run the same command again to resume.")
+            say_stopped(self.sentence)
         self.received = signum
         if signum == signal.SIGINT:
             raise KeyboardInterrupt

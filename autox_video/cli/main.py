@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show_every_letter()
     try:
         options = parse(words)
+        signals.sentence = getattr(options, "stopped", signals.sentence)
         code = options.run(options)
     except BaseException as error:
         code = signals.code_of(error)

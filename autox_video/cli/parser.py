@@ -20,6 +20,7 @@ from autox_video.cli import (
     train,
     weights,
 )
+from autox_video.cli.exit_codes import RESUMES
 from autox_video.cli.words import FRESH, PLAN, from_plan_as_key, read_words
 from autox_video.core.console import say
 from autox_video.core.errors import ConfigError
@@ -110,7 +111,7 @@ def make_parser(*, keys_of: str | None = None) -> argparse.ArgumentParser:
             epilog="\n\n".join(filter(None, epilog)),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, stopped=getattr(module, "STOPPED", RESUMES))
         module.add_arguments(command)
         if name in WITH_KEYS:
             command.add_argument("words", nargs="*", metavar="WHAT", help=_WORDS_HELP)

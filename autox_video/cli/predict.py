@@ -3,7 +3,11 @@
 import argparse
 from pathlib import Path
 
+from autox_video.cli.timeline import add_timeline_options, timeline_options
+from autox_video.core.errors import ConfigError
+
 HELP = "predict videos, folders, lists or URLs with a trained model"
+STOPPED = "Stopped."
 EXAMPLES = (
     ("the class of a video", "autox-video predict work_dirs/x/best.safetensors clip.mp4"),
     (
@@ -26,32 +30,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="a video, a folder, a glob pattern in quotes, a list file, or a URL",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="write all predictions: .json, .csv, .parquet, .srt",
-    )
+    files = {"--out": "write all predictions: .json, .csv, .parquet, .srt"}
+    files["--annotate"] = "write a video with the timeline on it; a folder for several"
+    for name, meaning in files.items():
+        parser.add_argument(name, type=Path, metavar="FILE", help=meaning)
     parser.add_argument("--overwrite", action="store_true", help="replace existing output files")
     parser.add_argument(
-        "--top", type=int, default=3, metavar="K", help="number of classes to show (default: 3)"
+        "--top", type=_whole(1), default=3, metavar="K", help="classes to show (default: 3)"
     )
     parser.add_argument(
         "--timeline", action="store_true", help="predict what happens when, in segments"
     )
-    parser.add_argument(
-        "--threshold", type=float, metavar="P", help="lowest probability of a segment"
-    )
-    parser.add_argument(
-        "--min-seconds", type=float, metavar="S", help="length of the shortest segment"
-    )
+    add_timeline_options(parser)
     parser.add_argument(
         "--data-root", metavar="DIR", help="folder that the paths in a list are relative to"
     )
     parser.add_argument(
         "--device", default="auto", metavar="NAME", help="auto, cpu, cuda or cuda:N"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="number of decoding processes")
+    parser.add_argument(
+        "--workers", type=_whole(0), metavar="N", help="number of decoding processes"
+    )
     parser.add_argument(
         "--import",
         dest="custom_imports",
@@ -62,23 +61,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _whole(least: int):
+    """Return a function that reads a whole number of at least `least`."""
+
+    def whole(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"`{text}` is not a whole number from {least}")
+        return int(text)
+
+    return whole
+
+
 def run(options: argparse.Namespace) -> int:
-    """Predict the sources; return 2 if none of them can be read."""
+    """Predict the sources; return 2 if none of them can be read.
+
+    Raises:
+        AutoXVideoError: there is a problem that the user can fix.
+    """
+    segments = timeline_options(options, overlaps=False)
+    is_subtitles = options.out is not None and options.out.suffix.lower() == ".srt"
+    timeline = options.timeline or is_subtitles
+    if not (timeline or options.annotate):
+        for name in ("threshold", "min_seconds", "smoothing"):
+            if getattr(options, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{option}: this is an option of --timeline; add --timeline.")
     from autox_video.jobs.predict import Request, predict
 
-    timeline = None
-    if options.timeline:
-        from autox_video.prediction.timeline import THRESHOLD, TimelineOptions
-
-        threshold = THRESHOLD if options.threshold is None else options.threshold
-        timeline = TimelineOptions(threshold, options.min_seconds)
     request = Request(
         model=Path(options.model),
         sources=options.sources,
+        segments=segments,
         out=options.out,
         overwrite=options.overwrite,
         top=options.top,
         timeline=timeline,
+        annotate=options.annotate,
         data_root=options.data_root,
         device=options.device,
         workers=options.workers,

@@ -273,7 +273,7 @@ class Activity:
             self._teller = threading.Thread(target=self._tell, daemon=True)
             self._teller.start()
 
-    def show(self, text: str | None = None, done: int | None = None) -> None:
+    def show(self, text: str | None = None, done: float | None = None) -> None:
         """Update the displayed text and the number of completed steps."""
         self.text = self.text if text is None else text
         self.done = self.done if done is None else done
@@ -319,17 +319,21 @@ def _live_bar(total: int | None):
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show the progress of a job with `total` steps.
+def progress(what: str, total: int, *, start: int = 0) -> Iterator[Callable[[float], None]]:
+    """Show the progress of a job with `total` steps, of which `start` are done before it begins.
 
-    Yields a function to call with the number of steps completed so far.
+    Yields a function to call with the number of steps completed so far. If that is a fraction, the
+    share of the whole job is shown.
     """
     activity = Activity(what, total)
 
-    def show(done: int) -> None:
-        left = (time.monotonic() - activity.started) / max(done, 1) * (total - done)
-        left_text = f", {duration(left)} left" if activity.is_live and 0 < done < total else ""
-        activity.show(f"{what}: {done} of {total}{left_text}", done)
+    def show(done: float) -> None:
+        left_text = ""
+        if activity.is_live and start < done < total:
+            took = time.monotonic() - activity.started
+            left_text = f", {duration(took / (done - start) * (total - done))} left"
+        so_far = f"{int(done)} of {total}" if done == int(done) else f"{done / total:.1%}"
+        activity.show(f"{what}: {so_far}{left_text}", done)
 
     try:
         yield show

@@ -68,6 +68,7 @@ def predict_all(
     *,
     data_root: str | Path,
     loading: Callable[[RunRecord], Loading],
+    looks_at_long: bool = True,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Prediction]:
     """Return one prediction per clip in list order, averaged over the models.
@@ -77,6 +78,7 @@ def predict_all(
         clips: the clips to predict.
         data_root: base folder for relative paths.
         loading: function that returns how the clips are loaded for a model.
+        looks_at_long: see `predict`.
         on_done: called with the number of clips done so far; a clip counts once for each model.
 
     Raises:
@@ -95,6 +97,7 @@ def predict_all(
                 clips,
                 data_root=data_root,
                 loading=loading(one.record),
+                looks_at_long=looks_at_long,
                 on_done=show if on_done else None,
             )
         )

@@ -32,7 +32,7 @@ from autox_video.training.checkpoints.checkpoint import (
 from autox_video.training.checkpoints.model_record import read_model_record
 from autox_video.training.config.build_config import model_config
 from autox_video.training.memory import is_out_of_memory
-from autox_video.video.sampling import rounds_of, seen_share
+from autox_video.video.sampling import LEAST_SEEN_SHARE, rounds_of, seen_share
 
 
 def record_of(checkpoint: Path) -> RunRecord:
@@ -119,6 +119,7 @@ def predict(
     *,
     data_root: str | Path,
     loading: Loading,
+    looks_at_long: bool = True,
     on_done: Callable[[int], None] | None = None,
 ) -> list[Prediction]:
     """Return one prediction per clip in list order, averaged over the views of the clip.
@@ -133,6 +134,7 @@ def predict(
         clips: the clips to predict.
         data_root: base folder for relative paths.
         loading: how the clips are loaded.
+        looks_at_long: whether clips that are too long to be seen whole get more views, too.
         on_done: called after each batch with the number of clips done so far.
 
     Raises:
@@ -144,6 +146,10 @@ def predict(
     outputs, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
     span_sec, num_clips = read.clip_len * read.frame_interval_sec, read.num_clips
     rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in outputs}
+    if not looks_at_long:
+        for p, number in rounds.items():
+            if seen_share(seconds[p], span_sec, clips=number * num_clips) < LEAST_SEEN_SHARE:
+                rounds[p] = 1
     # Long videos get more rounds of views; their length is known only after the first round.
     rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
     looks = {p: [output] for p, output in outputs.items()}

@@ -1,38 +1,25 @@
-"""The job that predicts new videos with a model file, and writes and shows the predictions.
+"""The job that predicts new videos with a model file, and writes and shows the predictions."""
 
-Many videos are predicted in parts, which are kept in the folder OUT.parts until all are done. If
-the job is stopped and run again, it continues after the parts that are there.
-"""
-
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from autox_video.core.console import complain, progress, say, short_path, table
-from autox_video.core.errors import ResourceError
-from autox_video.core.files import sha256, write_json
+from autox_video.core.console import complain, progress, say, short_path
+from autox_video.core.files import sha256
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
-from autox_video.evaluation.results import Prediction, Provenance, results
-from autox_video.jobs.test_report import show_report
-from autox_video.prediction.video_prediction import VideoPrediction
 
 if TYPE_CHECKING:
+    from autox_video.jobs.predict_annotated import AnnotatedVideos
     from autox_video.prediction.timeline import TimelineOptions
     from autox_video.prediction.video_model import VideoModel
+    from autox_video.prediction.video_prediction import VideoPrediction
 
-PART_VIDEOS = 1000
-"""Number of videos in a part."""
-SHOWN_VIDEOS, SHOWN_SEGMENTS = 20, 60
-"""Maximum numbers of table rows."""
-NAMED_UNREADABLE = 10
-MANIFEST = "parts.json"
+PART_VIDEOS_PER_WORKER = 4
+"""Number of long videos in the first part, for each decoding process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +28,16 @@ class Request:
 
     model: Path
     sources: Sequence[str]
+    segments: "TimelineOptions"
+    """How segments are made, if any are."""
     out: Path | None = None
     """File to write; None to only show the predictions."""
     overwrite: bool = False
     """Whether existing output files are replaced."""
     top: int = 3
     """Number of classes to show for each video."""
-    timeline: "TimelineOptions | None" = None
-    """How segments are made; None for no timeline."""
+    timeline: bool = False
+    """Whether to make segments."""
     annotate: Path | None = None
     """Video file to write with the timeline drawn on it, or a folder for several; None for none."""
     data_root: str | None = None
@@ -56,270 +45,171 @@ class Request:
     workers: int | None = None
     custom_imports: Sequence[str] = ()
 
+    @property
+    def windows(self) -> bool:
+        """Whether all videos are predicted in windows, however short."""
+        return self.timeline or self.annotate is not None
+
 
 def predict(request: Request) -> int:
-    """Predict the videos, and return how many of them could be read at least in part.
+    """Predict the videos, and return how many of them can be read at least in part.
 
     All processes must call this. Only the main process writes and shows anything.
 
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
     """
-    from autox_video.prediction.outputs.output_files import check_output
     from autox_video.prediction.sources import find_videos
     from autox_video.prediction.video_model import VideoModel
 
-    me = processes.join()
-    if request.out is not None:
-        check_output(request.out, request.overwrite)
+    processes.join()
+    processes.run_on_rank_zero(lambda: _check_output(request))
     model = VideoModel.load(
         request.model,
         device=request.device,
         workers=request.workers,
         custom_imports=request.custom_imports,
     )
-    if request.timeline is not None:
-        timeline = replace(request.timeline, overlaps=model.task.has_label_sets)
-        request = replace(request, timeline=timeline)
+    overlaps = model.task.has_label_sets
+    request = replace(request, segments=replace(request.segments, overlaps=overlaps))
     videos = processes.run_on_rank_zero(
         lambda: find_videos(request.sources, model, data_root=request.data_root)
     )
-    if request.out is not None:
-        check_output(request.out, request.overwrite, videos=len(videos))
-    predictions = _predictions(request, model, videos)
-    if not me.is_main:
-        for _ in predictions:
-            pass
-        return len(videos)
-    return _finish(request, model, videos, predictions)
-
-
-def _predictions(
-    request: Request, model: "VideoModel", videos: ClipTable
-) -> Iterator[VideoPrediction]:
-    """Yield the predictions in order, part by part."""
-    windows = request.timeline is not None or request.annotate is not None
-    parts = Parts.of(request, videos, windows=windows)
-    with progress("Predicting", len(videos)) as show:
-        for start in range(0, len(videos), PART_VIDEOS):
-            rows = range(start, min(start + PART_VIDEOS, len(videos)))
-            done = processes.run_on_rank_zero(lambda start=start: parts and parts.read(start))
-            if done is None:
-                done = model.predict_clips(
-                    videos.select(rows),
-                    windows=windows,
-                    on_done=lambda count, start=start: show(start + count),
-                )
-                if parts and processes.current().is_main:
-                    parts.write(start, done)
-            show(rows.stop)
-            yield from done
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The folder with the parts that are done."""
-
-    folder: Path
-
-    @classmethod
-    def of(cls, request: Request, videos: ClipTable, *, windows: bool) -> "Parts | None":
-        """Return the folder for many videos; None if they fit into one part or are not written.
-
-        Raises:
-            ResourceError: the folder holds parts of another prediction.
-        """
-        if request.out is None or len(videos) <= PART_VIDEOS:
-            return None
-        parts = cls(request.out.with_name(f"{request.out.name}.parts"))
-        about = {
-            "model": sha256(request.model),
-            "videos": _digest(videos),
-            "windows": windows,
-            "videos_per_part": PART_VIDEOS,
-        }
-        processes.run_on_rank_zero(lambda: parts._prepare(about, request))
-        return parts
-
-    def _prepare(self, about: Mapping[str, Any], request: Request) -> None:
-        manifest = self.folder / MANIFEST
-        if manifest.is_file():
-            if _read_manifest(manifest) == about:
-                say(f"Continuing with the predictions in {short_path(self.folder)}.")
-                return
-            if not request.overwrite:
-                raise ResourceError(
-                    f"{self.folder}: holds parts of a prediction of other videos or by another "
-                    "model. Delete the folder, give another --out, or add --overwrite."
-                )
-            self.remove()
+    job = _Job(request, model, videos)
+    with ExitStack() as held:
+        processes.run_on_rank_zero(lambda: job.begin(held))
         try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise ResourceError(
-                f"{self.folder}: cannot be created ({error.strerror}); give another --out."
-            ) from error
-        write_json(manifest, about)
-
-    def read(self, start: int) -> list[VideoPrediction] | None:
-        """Return the predictions of the part that starts with this video; None if not done yet."""
-        from autox_video.prediction.outputs.output_files import read_predictions
-
-        path = self._path(start)
-        return list(read_predictions(path).predictions) if path.is_file() else None
-
-    def write(self, start: int, predictions: Sequence[VideoPrediction]) -> None:
-        """Store the predictions of a part."""
-        from autox_video.prediction.outputs.output_files import write_predictions
-
-        write_predictions(self._path(start), predictions, {}, None)
-
-    def remove(self) -> None:
-        """Delete the folder with all parts."""
-        shutil.rmtree(self.folder)
-
-    def _path(self, start: int) -> Path:
-        return self.folder / f"part-{start // PART_VIDEOS:06d}.json"
+            job.run()
+        except (KeyboardInterrupt, SystemExit):
+            job.say_stopped()
+            raise
+        return processes.run_on_rank_zero(job.finish)
 
 
-def _read_manifest(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+def _check_output(request: Request) -> None:
+    """Check what can be checked before the model is loaded."""
+    from autox_video.prediction.outputs.output_files import check_output
+
+    if request.out is not None:
+        check_output(request.out, request.overwrite)
+    if request.annotate is not None:
+        _annotated(request).check()
 
 
-def _digest(videos: ClipTable) -> str:
-    digest = hashlib.sha256()
-    for row, path in enumerate(videos.paths):
-        digest.update(f"{path}\0{videos.segment(row)}\0".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+def _annotated(request: Request) -> "AnnotatedVideos":
+    from autox_video.jobs.predict_annotated import AnnotatedVideos
+
+    return AnnotatedVideos(request.annotate, request.segments, overwrite=request.overwrite)
 
 
-# ---- what is written and shown ----
+class _Job:
+    """The prediction of all videos, in parts if they are many and written to a file."""
 
+    def __init__(self, request: Request, model: "VideoModel", videos: ClipTable) -> None:
+        from autox_video.jobs.predict_report import PredictReport
+        from autox_video.jobs.predicted_parts import Parts
 
-class _Shown:
-    """Passes predictions on, and keeps what is shown at the end."""
+        self.request, self.model, self.videos = request, model, videos
+        self.report: PredictReport = PredictReport(
+            model.task,
+            top=request.top,
+            timeline=request.segments if request.timeline else None,
+            is_labelled=videos.labels is not None,
+        )
+        self.annotated = None if request.annotate is None else _annotated(request)
+        self.least = self._least_part()
+        is_large = request.out is not None and len(videos) > self.least
+        self.parts: Parts | None = Parts(request.out, videos) if is_large else None
+        self.predictions: Sequence[VideoPrediction] = ()
 
-    def __init__(self, labelled: bool) -> None:
-        self.first: list[VideoPrediction] = []
-        self.labelled: list[VideoPrediction] | None = [] if labelled else None
-        self.unreadable: list[VideoPrediction] = []
-        self.readable = 0
+    def _least_part(self) -> int:
+        from autox_video.evaluation.loading import loading_of
+        from autox_video.jobs.predicted_parts import PART_VIDEOS
 
-    def passing(self, predictions: Iterator[VideoPrediction]) -> Iterator[VideoPrediction]:
-        """Yield the predictions."""
-        for prediction in predictions:
-            self.readable += prediction.is_readable
-            if prediction.error is not None:
-                self.unreadable.append(prediction)
-            if len(self.first) < SHOWN_VIDEOS:
-                self.first.append(prediction)
-            if self.labelled is not None:
-                self.labelled.append(prediction)
+        if not self.request.windows:
+            return PART_VIDEOS
+        record, device = self.model.models[0].record, self.model.device
+        workers = loading_of(record, workers=self.request.workers, device=device).workers
+        return PART_VIDEOS_PER_WORKER * max(workers, 1) * processes.current().size
+
+    def begin(self, held: ExitStack) -> None:
+        """Check the outputs, and find the parts that are done; only in the main process."""
+        from autox_video.prediction.outputs.output_files import check_output
+
+        request = self.request
+        if request.out is not None:
+            check_output(request.out, request.overwrite, videos=len(self.videos))
+        if self.annotated is not None:
+            self.annotated.check(self.videos)
+        if self.parts is None:
+            return
+        about = {"model": sha256(request.model), "windows": request.windows}
+        self.parts.open(about, overwrite=request.overwrite)
+        held.enter_context(self.parts.lock())
+        if self.parts.done:
+            say(f"Continuing after {self.parts.done} of {counted(len(self.videos), 'video')}.")
+
+    def run(self) -> None:
+        """Predict the videos; all processes must call this."""
+        from autox_video.jobs.predicted_parts import PartSizes
+
+        total, start = len(self.videos), self.parts.done if self.parts else 0
+        sizes = PartSizes(total, start, self.least)
+        with progress("Predicting", total, start=start) as show:
+            while (rows := processes.run_on_rank_zero(sizes.next)) is not None:
+                predictions = self.model.predict_clips(
+                    self.videos.select(rows),
+                    windows=self.request.windows,
+                    on_done=lambda done, before=rows.start: show(before + done),
+                )
+                processes.run_on_rank_zero(
+                    lambda rows=rows, predictions=predictions: self._take(rows, predictions)
+                )
+
+    def _take(self, rows: range, predictions: Sequence["VideoPrediction"]) -> None:
+        if self.parts is not None:
+            self.parts.write(rows, predictions)
+        elif self.request.out is not None:
+            self.predictions = predictions
+        else:
+            for _ in self._passing(predictions):
+                pass
+
+    def _passing(self, predictions: Iterable["VideoPrediction"]) -> Iterator["VideoPrediction"]:
+        """Yield the predictions, after adding each to the report and annotating its video."""
+        for prediction in self.report.passing(predictions):
+            if self.annotated is not None:
+                self.annotated.write(prediction)
             yield prediction
 
+    def finish(self) -> int:
+        """Write and show the predictions; return the number of videos that can be read."""
+        from autox_video.prediction.outputs.output_files import write_predictions
 
-def _finish(
-    request: Request, model: "VideoModel", videos: ClipTable, predictions: Iterator[VideoPrediction]
-) -> int:
-    from autox_video.prediction.outputs.output_files import write_predictions
+        request, model = self.request, self.model
+        if request.out is not None:
+            about = {
+                "model": request.model.name,
+                "model_sha256": sha256(request.model),
+                "task": model.task.name,
+                "classes": model.classes,
+            }
+            predictions = self._passing(self.predictions if self.parts is None else self.parts)
+            segments = request.segments if request.timeline else None
+            write_predictions(request.out, predictions, about, segments)
+        self.report.show(is_written=request.out is not None)
+        if request.out is not None:
+            say(f"Predictions: {short_path(request.out)} ({counted(self.report.total, 'video')})")
+        if request.annotate is not None and self.report.readable:
+            say(f"Annotated: {short_path(request.annotate)}")
+        if self.parts is not None:
+            self.parts.remove()
+        return self.report.readable
 
-    shown = _Shown(videos.labels is not None)
-    passing = shown.passing(predictions)
-    if request.out is not None:
-        about = {
-            "model": request.model.name,
-            "model_sha256": sha256(request.model),
-            "task": model.task.name,
-            "classes": model.classes,
-        }
-        write_predictions(request.out, passing, about, request.timeline)
-    else:
-        for _ in passing:
-            pass
-    _show(request, shown, len(videos))
-    if shown.labelled is not None and shown.readable:
-        _show_scores(model, shown.labelled)
-    if request.out is not None:
-        say(f"Predictions: {short_path(request.out)} ({counted(len(videos), 'video')})")
-    return shown.readable
-
-
-def _show(request: Request, shown: _Shown, total: int) -> None:
-    for prediction in shown.unreadable[:NAMED_UNREADABLE]:
-        what = "only a part can be read" if prediction.is_readable else "cannot be read"
-        complain(f"{prediction.video}: {what}: {prediction.error}")
-    if len(shown.unreadable) > NAMED_UNREADABLE:
-        more = len(shown.unreadable) - NAMED_UNREADABLE
-        complain(f"{counted(more, 'more video')} cannot be read, or only in part.")
-    readable = [prediction for prediction in shown.first if prediction.is_readable]
-    if not readable:
-        return
-    folder, names = _without_folder([prediction.video for prediction in readable])
-    title = f"Predictions for {counted(total, 'video')}{folder and f' in {folder}'}"
-    if request.timeline is not None:
-        _show_timelines(request.timeline, title, dict(zip(names, readable, strict=True)))
-    else:
-        rows = [
-            _row(name, prediction.top(request.top))
-            for name, prediction in zip(names, readable, strict=True)
-        ]
-        table(title, ("video", "class", "score", "next"), rows, lines=False)
-    if total > len(shown.first):
-        where = "" if request.out is not None else "; --out FILE writes all of them"
-        say(f"The first {len(shown.first)} of {counted(total, 'video')} are shown{where}.")
-
-
-def _without_folder(videos: Sequence[str]) -> tuple[str, list[str]]:
-    """Return the folder that all videos are in, and the rest of their paths."""
-    parts = [video.split("/")[:-1] for video in videos]
-    folder = "/".join(os.path.commonprefix(parts))  # noqa: RUF071 (of lists of folder names)
-    if not folder or len(set(videos)) == 1:
-        return "", list(videos)
-    return folder, [video[len(folder) + 1 :] for video in videos]
-
-
-def _row(name: str, top: Sequence[tuple[str, float]]) -> tuple[str, ...]:
-    (best, score), *others = top
-    others = ", ".join(f"{other} {probability:.3f}" for other, probability in others)
-    return name, best, f"{score:.3f}", others
-
-
-def _show_timelines(
-    options: "TimelineOptions", title: str, predictions: Mapping[str, VideoPrediction]
-) -> None:
-    from autox_video.prediction.timeline import timeline
-
-    rows = [
-        (name, f"{part.start:.2f}", f"{part.end:.2f}", part.name, f"{part.score:.3f}")
-        for name, prediction in predictions.items()
-        for part in timeline(prediction, options)
-    ]
-    if not rows:
-        say(
-            f"{title}: no segment reaches a probability of {options.threshold:g}; --threshold "
-            "lowers it."
-        )
-        return
-    columns = ("video", "start (s)", "end (s)", "class", "score")
-    table(title, columns, rows[:SHOWN_SEGMENTS], lines=False)
-    if len(rows) > SHOWN_SEGMENTS:
-        say(f"The first {SHOWN_SEGMENTS} of {len(rows)} segments are shown.")
-
-
-def _show_scores(model: "VideoModel", predictions: Sequence[VideoPrediction]) -> None:
-    """Print the same report as a test."""
-    as_tested = [
-        Prediction(
-            prediction.video,
-            prediction.label,
-            None if prediction.scores is None else tuple(prediction.scores.tolist()),
-            prediction.error,
-            prediction.segment,
-        )
-        for prediction in predictions
-    ]
-    provenance = Provenance("", "", "", "", "", model.classes)
-    show_report(model.task, results(model.task, as_tested, provenance), as_tested)
+    def say_stopped(self) -> None:
+        """Tell how to resume, if that is possible."""
+        if self.parts is not None and processes.current().is_main:
+            complain(
+                f"{self.parts.done} of {counted(len(self.videos), 'video')} are done; run the same "
+                "command again to resume."
+            )

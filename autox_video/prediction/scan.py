@@ -9,7 +9,7 @@ Shape letters: N windows, K classes, T frames, S side of a frame in pixels.
 import math
 import mmap
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,6 +73,10 @@ class _Video:
     error: str | None = None
 
     @property
+    def share_read(self) -> float:
+        return (self.asked - len(self.tasks)) / self.chunks
+
+    @property
     def is_read(self) -> bool:
         return self.asked == self.chunks and not self.tasks
 
@@ -89,6 +93,8 @@ class Scan:
     def __init__(self, reader: GridReader, scorer: WindowScorer, loading: Loading) -> None:
         self.reader, self.scorer = reader, scorer
         self.batch_size = loading.batch_size
+        self.on_done: Callable[[float], None] | None = None
+        """Called with the number of videos done so far, counting those in progress by fractions."""
         self.workers = loading.workers
         rows = max(loading.workers, 1) * CHUNKS_AHEAD
         shape = (rows, *reader.item_shape)
@@ -111,6 +117,7 @@ class Scan:
                 self._wait()
                 for video in self._open:
                     self._take(video)
+                self._tell()
                 if all(video.is_read for video in self._open) and not self._to_come:
                     self._score(len(self._batch))
                 yield from self._done()
@@ -122,6 +129,11 @@ class Scan:
         if self._pool is not None:
             self._pool.close()
         self.reader.close()
+
+    def _tell(self) -> None:
+        if self.on_done is not None:
+            done = len(self.reader) - len(self._to_come) - len(self._open)
+            self.on_done(done + sum(video.share_read for video in self._open))
 
     # ---- reading ----
 

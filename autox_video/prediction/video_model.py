@@ -39,7 +39,8 @@ from autox_video.video.sampling import LEAST_SEEN_SHARE, rounds_of, seen_share, 
 OVERLAP = 0.5
 """Share of a window that it has in common with the next one."""
 
-OnDone = Callable[[int], None]
+OnDone = Callable[[float], None]
+"""Called with the number of videos done so far; a video in progress counts as a fraction."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,7 @@ class VideoModel:
             fps: frames per second of an array.
             data_root: folder that the paths in a list file are relative to; default: the folder of
                 the list.
-            on_done: called with the number of videos done so far.
+            on_done: called with the number of videos done so far, often a fraction.
 
         Returns:
             One prediction per video, in order.
@@ -152,12 +153,17 @@ class VideoModel:
             clips,
             data_root=data_root,
             loading=partial(loading_of, workers=self.workers, device=self.device),
-            on_done=on_done and (lambda done: on_done(done // len(self.models))),
+            # A clip that is long for one model of an ensemble may be short for another.
+            looks_at_long=len(self.models) > 1,
+            on_done=on_done and (lambda done: on_done(done / len(self.models))),
         )
         whole = [self._of_clip(prediction) for prediction in predictions]
         long = [row for row, prediction in enumerate(predictions) if prediction.is_partly_seen]
-        for row, scanned in zip(long, self._scan_clips(clips.select(long), data_root), strict=True):
-            whole[row] = scanned
+        others = len(clips) - len(long)
+        on_more = on_done and (lambda done: on_done(others + done))
+        scanned = self._scan_clips(clips.select(long), data_root, on_more)
+        for row, prediction in zip(long, scanned, strict=True):
+            whole[row] = prediction
         return whole
 
     def predict_array(
@@ -217,13 +223,12 @@ class VideoModel:
                 decoder=plan.decoder,
                 remote_cache=one.record.data.remote_cache,
             )
-            done = number * len(own)
-            scanned: dict[int, Scanned] = {}
-            for video in Scan(reader, window_scorer(one), self._loading(one)):
-                scanned[video.row] = video
-                done += 1
-                if on_done is not None:
-                    on_done(done * me.size // len(self.models))
+            scan = Scan(reader, window_scorer(one), self._loading(one))
+            if on_done is not None:
+                before = number * len(own)
+                share = len(clips) / max(len(own), 1) / len(self.models)
+                scan.on_done = lambda done, b=before, s=share: on_done((b + done) * s)
+            scanned = {video.row: video for video in scan}
             scans.append([scanned[row] for row in range(len(own))])
         found = dict(zip(mine, self._combined(own, scans), strict=True))
         everywhere = {row: one for part in processes.all_gather(found) for row, one in part.items()}

@@ -230,6 +230,7 @@ def read_test(
     classes: Sequence[str],
     *,
     multi_label: bool = False,
+    keep_missing: bool = False,
     on_note: Callable[[str], None] = complain,
 ) -> ClipTable | None:
     """Read the test clips from the test list or from the training data, and check them.
@@ -240,6 +241,7 @@ def read_test(
         settings: the user's settings, including data_root and the lists.
         classes: the model's class names; labels are names or indices of these classes.
         multi_label: whether the model is multi-label.
+        keep_missing: whether to keep clips that do not exist, unless none of them does.
         on_note: called with each message about how the list was read.
 
     Returns:
@@ -265,7 +267,8 @@ def read_test(
     labels = class_labels.number_labels(
         splits, (tuple(classes), "the model"), multi_label=multi_label
     )
-    if problems := [*twice, *labels.problems, *say_missing(splits, root)]:
+    absent = say_missing(splits, root, only_if_all=keep_missing)
+    if problems := [*twice, *labels.problems, *absent]:
         raise ListingError(*problems)
     indices = class_labels.say_indices(clips, classes)
     for note in (*notes, *repeats, *placeholders, *indices, *labels.notes):

@@ -18,8 +18,8 @@ from autox_video.video.files.video_file import is_frame_folder
 _WORTH_READING_FOLDER = 16
 
 
-def say_missing(splits: Splits, root: str | Path) -> list[str]:
-    """Report missing clips, with one message per clip.
+def say_missing(splits: Splits, root: str | Path, *, only_if_all: bool = False) -> list[str]:
+    """Report missing clips, with one message per clip; optionally only if all clips are missing.
 
     Remote clips are not checked, since the check would take one request per clip; a missing remote
     clip is noticed only when it is opened.
@@ -31,8 +31,10 @@ def say_missing(splits: Splits, root: str | Path) -> list[str]:
         return unknown
     looked_at = [clips for clips in splits.values() if not is_remote(root) and not clips.all_exist]
     missing = [(clips, row) for clips in looked_at for row in find_missing(clips.paths, root)]
-    tree = ClipTree(root)
-    if not missing or len(missing) < sum(map(len, splits.values())):
+    tree, are_all = ClipTree(root), len(missing) == sum(map(len, splits.values()))
+    if only_if_all and not are_all:
+        return []
+    if not missing or not are_all:
         return at_most(
             f"{clips.location(row)}: {_why_missing(clips.paths[row], tree)}"
             for clips, row in missing
