@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from autox_video.data.loading.transforms import CropClips
-from autox_video.video.container.orientation import orientation_of, pixel_aspect
+from autox_video.video.container.orientation import Orientation, orientation_of, pixel_aspect
 from autox_video.video.container.timeline import TIME_TOLERANCE_SEC
 from autox_video.video.decoders.frame_rgb import WORTH_SCALING, RgbConverter, scaled_size
 
@@ -211,9 +211,13 @@ class FrameCropper:
 
     def __init__(self, side: int) -> None:
         self.side = side
-        self.pixel_ratio: Fraction | None = None
-        """Aspect ratio of the stream's pixels."""
+        self.restart(None)
         self._converter, self._crop = RgbConverter(), CropClips(side, "centre")
+
+    def restart(self, pixel_ratio: Fraction | None) -> None:
+        """Begin again with the aspect ratio of another connection's pixels."""
+        self._pixel_ratio = pixel_ratio
+        self._orientation: Orientation | None = None
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """Return the pixels (S, S, 3), uint8, of a frame.
@@ -221,8 +225,11 @@ class FrameCropper:
         Raises:
             av.error.FFmpegError: the pixel format is not supported.
         """
-        width, height = max(1, round(frame.width * pixel_aspect(self.pixel_ratio))), frame.height
+        if self._orientation is None:
+            # Reading a frame's side data keeps the frame in memory until garbage is collected.
+            self._orientation = orientation_of(frame)
+        width, height = max(1, round(frame.width * pixel_aspect(self._pixel_ratio))), frame.height
         is_large = min(width, height) >= WORTH_SCALING * self.side
         size = scaled_size(width, height, self.side if is_large else None)
-        pixels = self._converter.convert(frame, size, orientation_of(frame))
+        pixels = self._converter.convert(frame, size, self._orientation)
         return self._crop.transform({"imgs": [pixels], "clip_len": 1})["inputs"][0, 0]

@@ -46,9 +46,12 @@ def is_live(source: str) -> bool:
     """
     if _CAMERA.fullmatch(source):
         return True
-    parts = urlsplit(source)
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return False
     if parts.scheme not in ("http", "https"):
-        return parts.scheme.lower() in _STREAM_SCHEMES
+        return parts.scheme in _STREAM_SCHEMES
     path = parts.path.lower()
     if path.endswith(_LIVE_SUFFIXES):
         return True

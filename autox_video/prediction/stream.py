@@ -182,7 +182,7 @@ class LiveWindows:
         """Read the source until `close` is called; raise StreamFault if the connection breaks."""
         with self._source.open(min(OPEN_SEC, self._give_up_sec or OPEN_SEC)) as container:
             stream = container.streams.best("video")
-            self._cropper.pixel_ratio = stream.sample_aspect_ratio
+            self._cropper.restart(stream.sample_aspect_ratio)
             self._clock.restart()
             self._backlog.restart()
             self._has_stamps = not assumes_rate(container)

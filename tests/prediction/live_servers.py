@@ -126,7 +126,7 @@ class LiveServer:
         handler.send_response(200)
         handler.send_header("Content-Type", kind)
         handler.end_headers()
-        with suppress(OSError):  # the client has gone
+        with suppress(OSError, av.error.FFmpegError):  # the client has gone
             send(handler.wfile)
 
     def _send_jpegs(self, out) -> None:

@@ -43,6 +43,7 @@ def answering(headers: bytes, status: bytes = b"200 OK"):
         ("http://host/a.mjpg", True),
         ("https://host/a.mp4", False),
         ("s3://bucket/a.ts", False),
+        ("http://[a]b/x", False),
         *[
             (name, False)
             for name in ("a.mp4", "/x/y.ts", "x.m3u8", "camera", "folder/camera:0", "")
