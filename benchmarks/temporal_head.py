@@ -79,6 +79,15 @@ class AttentionLayers(nn.Module):
         return self.leave(self.norm(x).transpose(1, 2)) * is_step
 
 
+RIVALS = {
+    "convolution": {},
+    "convolution, 1 stage": {"stages": 1},
+    "transformer": {"first": AttentionLayers, "stages": 1},
+    "transformer first": {"first": AttentionLayers},
+}
+"""Arguments of `head_probabilities` for each system that is trained."""
+
+
 def build_stages(first: type[nn.Module], rest: type[nn.Module]) -> Callable[..., nn.Module]:
     """Return what builds the stages of a head in order: `first`, then `rest`."""
     built = []
@@ -137,16 +146,11 @@ def measure_all(train: Synthetic, test: Synthetic, seed: int) -> dict[str, dict[
     steps = stepwise_probabilities(train, test.features)
     windows = [measure(test, [smoothed(part, size) for part in steps]) for size in WINDOWS]
     found = {"steps": windows[0], "steps, smoothed": max(windows, key=lambda row: row["f1@50"])}
-    rivals = {
-        "convolution": {},
-        "convolution, 1 stage": {"stages": 1},
-        "transformer": {"first": AttentionLayers, "stages": 1},
-        "transformer first": {"first": AttentionLayers},
-    }
-    for name, options in rivals.items():
+    for name, options in RIVALS.items():
         started = time.process_time()
         scores = head_probabilities(train, test.features, seed=seed, **options)
         found[name] = measure(test, scores) | {"cpu_s": time.process_time() - started}
+        print(f"seed {seed}, {name}: {found[name]}", flush=True)
     for name, row in found.items():
         print(f"seed {seed} {name:21} " + " ".join(f"{k} {v:.3f}" for k, v in row.items()))
     return found

@@ -26,7 +26,8 @@ SMOOTHING_WEIGHT, MOST_LOG_STEP = 0.15, 4.0
 """Weight of the smoothing loss, and the change of a log probability above which it is constant
 (lambda and tau in MS-TCN, section 3.3)."""
 BALANCE = 0.5
-"""Exponent of a class's weight 1 / share: 0 weighs steps equally, 1 weighs classes equally."""
+"""Exponent of a class's weight 1 / share in the loss: 0 weighs steps equally, so that background
+dominates; 1 weighs classes equally."""
 MOST_WEIGHT = 20.0
 MOST_STRETCH = 0.25
 """Recordings are played up to 28% slower or faster in training. Without this, the head learns the
@@ -61,7 +62,7 @@ class FittedHead:
     epochs: int
     """Number of epochs that were trained; the time limit can cut the last one short."""
     validation_loss: float
-    """Lowest validation loss: balanced cross-entropy per step, in nats."""
+    """Lowest validation loss: cross-entropy per step in nats, not weighted by class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,7 @@ class _Fit:
         self.until = until
         self.epochs = options.epochs
         self.weights = _class_weights(train.targets, head)
+        head.log_weights.copy_(self.weights.log()[:, None])
         self.optimizer = torch.optim.AdamW(
             head.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
@@ -270,7 +272,10 @@ class _Fit:
         batches = math.ceil(len(self.train.features) / self.options.batch)
         for number, batch in enumerate(self.train.batches(self.options.batch, draw)):
             stages = self.head(batch.features, batch.is_step)
-            loss = sum(self._loss(stage, batch) + self._roughness(stage, batch) for stage in stages)
+            loss = sum(
+                _step_loss(stage, batch, self.weights) + self._roughness(stage, batch)
+                for stage in stages
+            )
             share = (epoch + number / batches) / self.epochs
             for group in self.optimizer.param_groups:
                 group["lr"] = self.options.learning_rate * learning_rate_factor(share)
@@ -280,18 +285,6 @@ class _Fit:
             self.optimizer.step()
             if time.monotonic() > self.until:
                 return
-
-    def _loss(self, logits: Tensor, batch: _Batch) -> Tensor:
-        """Return the balanced loss of a stage per step."""
-        if self.head.exclusive:
-            total = cross_entropy(
-                logits, batch.targets, self.weights, ignore_index=NO_LABEL, reduction="sum"
-            )
-            return total / batch.is_step.sum()
-        losses = binary_cross_entropy_with_logits(
-            logits, batch.targets, pos_weight=self.weights[:, None], reduction="none"
-        )
-        return (losses.mean(dim=1, keepdim=True) * batch.is_step).sum() / batch.is_step.sum()
 
     def _roughness(self, logits: Tensor, batch: _Batch) -> Tensor:
         """Return the smoothing loss of a stage: the squared change of log probabilities."""
@@ -307,9 +300,23 @@ class _Fit:
         total, steps = 0.0, 0.0
         for batch in self.held.batches(1):
             size = float(batch.is_step.sum())
-            total += size * float(self._loss(self.head(batch.features, batch.is_step)[-1], batch))
+            logits = self.head.unweighted(self.head(batch.features, batch.is_step)[-1])
+            total += size * float(_step_loss(logits, batch, torch.ones_like(self.weights)))
             steps += size
         return total / steps
+
+
+def _step_loss(logits: Tensor, batch: _Batch, weights: Tensor) -> Tensor:
+    """Return the mean loss per step of logits (B, L, N), weighted by class."""
+    if batch.targets.ndim == 2:
+        total = cross_entropy(
+            logits, batch.targets, weights, ignore_index=NO_LABEL, reduction="sum"
+        )
+        return total / batch.is_step.sum()
+    losses = binary_cross_entropy_with_logits(
+        logits, batch.targets, pos_weight=weights[:, None], reduction="none"
+    )
+    return (losses.mean(dim=1, keepdim=True) * batch.is_step).sum() / batch.is_step.sum()
 
 
 def learning_rate_factor(share: float) -> float:

@@ -79,12 +79,20 @@ class TemporalHead(nn.Module):
         logits = classes + exclusive
         self.register_buffer("mean", torch.zeros(channels, 1))
         self.register_buffer("deviation", torch.ones(channels, 1))
+        self.register_buffer("log_weights", torch.zeros(logits, 1))
         self.channel_dropout = nn.Dropout1d(dropout)
         options = {"width": width, "layers": layers, "dropout": dropout}
         self.first = DilatedLayers(channels, logits, **options)
         self.refinements = nn.ModuleList(
             DilatedLayers(logits, logits, **options) for _ in range(stages - 1)
         )
+
+    def unweighted(self, logits: Tensor) -> Tensor:
+        """Return logits (B, L, N) as if the loss had not been weighted by class.
+
+        A loss weighted by w is lowest at probabilities proportional to w times the true ones.
+        """
+        return logits - self.log_weights
 
     def standardise(self, features: list[Tensor]) -> None:
         """Set the mean and deviation of the channels to those of the steps of features (C, N)."""
@@ -115,11 +123,14 @@ class TemporalHead(nn.Module):
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return the probabilities (N, K) of each step, float32, from features (N, C).
 
-        If classes exclude each other, 1 minus their sum is the probability of the background.
+        The weights of the classes in training are undone, so that common classes are as probable
+        as they are in the recordings. If classes exclude each other, 1 minus their sum is the
+        probability of the background.
         """
         self.eval()
         x = torch.as_tensor(features, dtype=torch.float32, device=self.mean.device).T[None]
         if not x.shape[2]:
             return np.zeros((0, self.first.leave.out_channels - self.exclusive), np.float32)
-        found = self.activated(self(x, torch.ones_like(x[:, :1]))[-1])[0].T
+        logits = self.unweighted(self(x, torch.ones_like(x[:, :1]))[-1])
+        found = self.activated(logits)[0].T
         return found[:, : found.shape[1] - self.exclusive].cpu().numpy()

@@ -81,18 +81,12 @@ def test_validation_recordings_are_not_trained_on(few):
 
 def test_the_loss_is_that_of_the_best_epoch(few):
     fitted = fit(few, validation=[0, 2], options=FitOptions(epochs=6, patience=6))
-    shares = np.bincount(np.concatenate([few.labels[1], few.labels[3]]) + 1, minlength=5)[
-        [1, 2, 3, 4, 0]
-    ]
-    shares = shares / shares.sum()
-    balance = np.minimum(np.maximum(shares, 1e-9) ** -0.5, 20)
-    balance /= (balance * shares).sum()
     losses = []
     for row in (0, 2):
         scores = fitted.head.probabilities(few.features[row]).astype(float)
         scores = np.column_stack([scores, 1 - scores.sum(axis=1)])
         labels = few.labels[row]
-        losses.append(-np.log(scores[np.arange(len(labels)), labels]) * balance[labels])
+        losses.append(-np.log(scores[np.arange(len(labels)), labels]))
     assert fitted.validation_loss == pytest.approx(np.concatenate(losses).mean(), rel=1e-3)
     assert 1 <= fitted.best_epoch <= fitted.epochs <= 6
 
@@ -220,6 +214,24 @@ def test_rare_classes_weigh_more():
     overlapping = TemporalHead(3, 2, exclusive=False)
     found = module._class_weights([torch.tensor([[1.0, 0, 0, 0, 0], [1, 1, 1, 1, 0]])], overlapping)
     np.testing.assert_allclose(found, [2.0, 0.5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_weights_are_undone_in_probabilities(exclusive):
+    """Without information in the features, the probabilities are the shares of the classes."""
+    rng = np.random.default_rng(0)
+    features = [rng.normal(size=(400, 2)) * 0.01 for _ in range(4)]
+    labels = [np.where(rng.uniform(size=400) < 0.1, 0, BACKGROUND) for _ in range(4)]
+    if not exclusive:
+        labels = [(part == 0)[:, None].astype(int) for part in labels]
+    fitted = fit_temporal_head(
+        features, labels, classes=1, seed=0, validation=[3], options=FitOptions(epochs=12)
+    )
+    found = np.concatenate([fitted.head.probabilities(part) for part in features])
+    assert found.mean() == pytest.approx(0.1, abs=0.03)
+    assert abs(float(fitted.head.log_weights[0]) - float(fitted.head.log_weights[-1])) == (
+        pytest.approx(np.log(9) / 2 if exclusive else 0, abs=0.2)
+    )
 
 
 def test_a_class_without_steps_gets_no_infinite_weight(few):
