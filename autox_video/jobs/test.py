@@ -237,7 +237,7 @@ def _weights(checkpoint: str | None, work_dir: Path) -> Path:
         return Path(checkpoint)
     for name in WEIGHTS:
         if (work_dir / name).is_file():
-            if name != WEIGHTS[0]:
+            if name == LATEST:
                 complain(f"There is no {WEIGHTS[0]} in {short_path(work_dir)}: testing {name}.")
             return work_dir / name
     raise CheckpointError(

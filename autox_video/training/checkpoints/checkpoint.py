@@ -34,6 +34,10 @@ from autox_video.training.checkpoints.members import flattened, unflattened
 from autox_video.training.checkpoints.model_record import SCHEMA_KEY
 
 SCHEMA = 4
+"""Version of the checkpoints from which runs resume."""
+WEIGHTS_SCHEMA = 4
+"""The `schema` of the best weights. It never changes, since the checksum covers it; the record of
+the model has a version of its own (`model_record.MODEL_SCHEMA`)."""
 RECORD_KEY, ORIGIN, PARAMS, ALL_CLIPS = "record", "origin", "params", "all_clips"
 """Keys in the `meta` of a weight file: run record, leaderboard row (if missing, the main run),
 hyperparameters and epochs of a search trial, and whether the weights were also trained on the
@@ -100,7 +104,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged, or not a checkpoint of autox-video.
     """
     if is_tensor_file(path):
-        state = {"schema": SCHEMA, **unflattened(read_tensor_file(path))}
+        state = {"schema": WEIGHTS_SCHEMA, **unflattened(read_tensor_file(path))}
     else:
         state = _load(path)
     if not (
@@ -220,6 +224,7 @@ def _read_resumable(path: Path) -> dict[str, Any]:
 
 def write_best(folder: Path, state: dict[str, Any]) -> None:
     """Replace best.pth and best.safetensors; raise ResourceError if they cannot be written."""
+    state = {**state, "schema": WEIGHTS_SCHEMA}
     write_checkpoint(folder / BEST, state)
     tensors, meta = flattened(state)
     tensors = {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from autox_video.core.errors import CheckpointError
+from autox_video.training.checkpoints import checkpoint
 from autox_video.training.checkpoints.checkpoint import (
     load_state,
     read_checkpoint,
     read_meta,
     refuse_other_model,
+    write_best,
     write_checkpoint,
 )
 from autox_video.training.checkpoints.checkpoint_hook import is_better
@@ -69,6 +71,19 @@ def test_the_one_before_stays_whatever_stood_in_its_place(tmp_path):
     assert read_checkpoint(tmp_path / "previous.pth")["meta"]["epoch"] == 2
     assert (tmp_path / "previous.pth.damaged").is_dir()
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_model_files_outlive_the_versions_of_checkpoints(tmp_path, monkeypatch):
+    weights = {"state_dict": {"w": torch.arange(3.0)}, "meta": {"metrics": {"top1": 0.5}}}
+    write_best(tmp_path, {"schema": checkpoint.SCHEMA, **weights})
+    monkeypatch.setattr(checkpoint, "SCHEMA", checkpoint.SCHEMA + 1)
+    for name in ("best.pth", "best.safetensors"):
+        assert read_checkpoint(tmp_path / name)["meta"] == weights["meta"]
+    before = (tmp_path / "best.safetensors").read_bytes()
+    write_best(tmp_path, {"schema": checkpoint.SCHEMA, **weights})
+    assert (tmp_path / "best.safetensors").read_bytes() == before
+    modes = {(tmp_path / name).stat().st_mode for name in ("best.pth", "best.safetensors")}
+    assert len(modes) == 1
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
