@@ -122,6 +122,8 @@ def test_damaged_descriptions_of_backbones_are_sentences(tmp_path, local):
         ("hf", ("config", "model_type"), "none"),
         ("mmaction2", ("arguments", "backbone"), {"type": "os.mkdir", "path": str(tmp_path / "x")}),
         ("mmaction2", ("sampling", "frames"), "many"),
+        ("mmaction2", ("arguments", "neck"), {"type": "os.mkdir", "path": str(tmp_path / "x")}),
+        ("mmaction2", ("arguments", "neck"), {"type": "os.mkdir", "name": "x", "mode": [{}]}),
     ):
         record = replace(record_in(tmp_path), plan=plan_for(backbone=local[family], clip_len=4))
         stored = stored_of(record)
