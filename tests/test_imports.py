@@ -70,7 +70,7 @@ LIGHT = (
     "prediction.annotation",
     "prediction.outputs",
     "prediction.timeline",
-    "prediction.live_source",
+    "prediction.live.source",
     "prediction.timeline_table",
     "prediction.video_prediction",
     "automl.clip_review",

@@ -15,7 +15,7 @@ import numpy as np
 
 from autox_video.core.durations import duration
 from autox_video.core.errors import VideoError
-from autox_video.prediction.live_frames import (
+from autox_video.prediction.live.frames import (
     Backlog,
     Clip,
     ClipSampler,
@@ -23,7 +23,7 @@ from autox_video.prediction.live_frames import (
     Pacer,
     StreamClock,
 )
-from autox_video.prediction.live_source import (
+from autox_video.prediction.live.source import (
     LONGEST_WAIT_SEC,
     OPEN_SEC,
     StreamFault,

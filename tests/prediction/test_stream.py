@@ -120,7 +120,7 @@ def test_a_stream_that_ends_is_connected_again():
 
 @pytest.mark.slow
 def test_a_silent_connection_is_replaced(monkeypatch):
-    monkeypatch.setattr("autox_video.prediction.live_source.READ_SEC", 1.0)
+    monkeypatch.setattr("autox_video.prediction.live.source.READ_SEC", 1.0)
     with live_server() as server:
         stall = threading.Timer(2, server.stall, (3,))
         stall.start()

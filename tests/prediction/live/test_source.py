@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from autox_video.core.errors import VideoError
-from autox_video.prediction.live_source import StreamFault, is_live, live_source
+from autox_video.prediction.live.source import StreamFault, is_live, live_source
 from tests.prediction.live_servers import free_port, live_server
 from tests.servers import serve
 from tests.videos import numbered_frames, write_text_video, write_video

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from autox_video.data.loading.transforms import CropClips
-from autox_video.prediction.live_frames import (
+from autox_video.prediction.live.frames import (
     Backlog,
     ClipSampler,
     FrameCropper,

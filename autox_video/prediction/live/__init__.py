@@ -1,0 +1,1 @@
+"""Live sources: opening cameras and streams, and sampling clips from their frames."""
