@@ -6,7 +6,7 @@ from pathlib import Path
 from autox_video.cli.timeline import add_timeline_options, timeline_options
 from autox_video.core.errors import ConfigError
 
-HELP = "predict videos, folders, lists or URLs with a trained model"
+HELP = "predict videos, folders, lists, URLs or a camera with a trained model"
 STOPPED = "Stopped."
 EXAMPLES = (
     ("the class of a video", "autox-video predict work_dirs/x/best.safetensors clip.mp4"),
@@ -28,9 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="a video, a folder, a glob pattern in quotes, a list file, or a URL",
+        help="a video, a folder, a glob pattern in quotes, a list file, a URL, a camera (camera:0) "
+        "or a stream (rtsp://...)",
     )
-    files = {"--out": "write all predictions: .json, .csv, .parquet, .srt"}
+    files = {"--out": "write all predictions: .json, .csv, .parquet, .srt; .jsonl for a stream"}
     files["--annotate"] = "write a video with the timeline on it; a folder for several"
     for name, meaning in files.items():
         parser.add_argument(name, type=Path, metavar="FILE", help=meaning)

@@ -54,6 +54,7 @@ class _Console(logging.Handler):
         super().__init__(logging.INFO)
         self.setFormatter(Plain())
         self.said_at = -SILENCE_SEC
+        self.lost_stdout = False
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
@@ -65,6 +66,7 @@ class _Console(logging.Handler):
             print(text, file=stream, flush=True)
         except BrokenPipeError:
             # The reader has stopped reading, as with `| head`; the job continues without output.
+            self.lost_stdout |= stream is sys.stdout
             with open(os.devnull, "w") as nowhere:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
@@ -154,6 +156,11 @@ def warn_of(sentences: Iterable[str]) -> None:
         complain(
             f"{len(left_out)} more warnings about the clips; `autox-video check` lists them all."
         )
+
+
+def can_be_read() -> bool:
+    """Return whether stdout is still open, as far as known; `| head` closes it early."""
+    return not _console.lost_stdout
 
 
 def is_quiet(seconds: float = SILENCE_SEC) -> bool:

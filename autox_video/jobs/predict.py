@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autox_video.core.console import complain, progress, say, short_path
+from autox_video.core.errors import ConfigError
 from autox_video.core.files import sha256
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
@@ -59,17 +60,15 @@ def predict(request: Request) -> int:
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
     """
+    from autox_video.jobs.predict_live import live_source_of, predict_live
     from autox_video.prediction.sources import find_videos
-    from autox_video.prediction.video_model import VideoModel
 
     processes.join()
-    processes.run_on_rank_zero(lambda: _check_output(request))
-    model = VideoModel.load(
-        request.model,
-        device=request.device,
-        workers=request.workers,
-        custom_imports=request.custom_imports,
-    )
+    live = processes.run_on_rank_zero(lambda: live_source_of(request.sources))
+    processes.run_on_rank_zero(lambda: _check_output(request, is_live=live is not None))
+    model = _load(request)
+    if live is not None:
+        return predict_live(model, live, request.out)
     overlaps = model.task.has_label_sets
     request = replace(request, segments=replace(request.segments, overlaps=overlaps))
     videos = processes.run_on_rank_zero(
@@ -86,12 +85,29 @@ def predict(request: Request) -> int:
         return processes.run_on_rank_zero(job.finish)
 
 
-def _check_output(request: Request) -> None:
+def _load(request: Request) -> "VideoModel":
+    from autox_video.prediction.video_model import VideoModel
+
+    return VideoModel.load(
+        request.model,
+        device=request.device,
+        workers=request.workers,
+        custom_imports=request.custom_imports,
+    )
+
+
+def _check_output(request: Request, *, is_live: bool) -> None:
     """Check what can be checked before the model is loaded."""
+    from autox_video.jobs.predict_live import check_live
     from autox_video.prediction.outputs.output_files import check_output
 
+    if is_live:
+        check_live(out=request.out, overwrite=request.overwrite, windows=request.windows)
+        return
     if request.out is not None:
         check_output(request.out, request.overwrite)
+        if request.out.resolve() in {Path(source).resolve() for source in request.sources}:
+            raise ConfigError(f"out: {request.out} is a source; give another name.")
     if request.annotate is not None:
         _annotated(request).check()
 

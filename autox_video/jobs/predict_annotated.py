@@ -59,16 +59,19 @@ class AnnotatedVideos:
             raise ConfigError(
                 "annotate: segments of videos cannot be annotated; give whole videos."
             )
-        if self._is_file:
-            self._files = {videos.paths[0]: self._path}
-            return
-        self._files = {path: self._path / f"{_stem(path)}{SUFFIX}" for path in videos.paths}
+        self._files = {
+            path: self._path if self._is_file else self._path / f"{_stem(path)}{SUFFIX}"
+            for path in videos.paths
+        }
+        own = {file.resolve() for file in self._files.values()}
+        if same := [path for path in videos.paths if Path(path).resolve() in own]:
+            raise ConfigError(f"annotate: {same[0]} is the video itself; give another name.")
         file, count = Counter(self._files.values()).most_common(1)[0]
         if count > 1:
             raise ConfigError(
                 f"annotate: {count} videos would be written to {file}; predict them one by one."
             )
-        if self._path.is_dir():
+        if not self._is_file and self._path.is_dir():
             for file in self._files.values():
                 check_new_file(file, self._overwrite, option="annotate")
 

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from autox_video.config.custom_imports import import_custom_modules
+from autox_video.core.console import complain
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.loading.transforms import CropClips, decoded_side
 from autox_video.distributed import processes
@@ -25,10 +26,12 @@ from autox_video.evaluation.predict import Scorer, for_testing, record_of
 from autox_video.evaluation.results import Prediction
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect
+from autox_video.metrics.mixture import softened_outputs
 from autox_video.prediction.array_video import ArrayVideo
 from autox_video.prediction.grid_reader import ArrayReader, Grid, GridReader
 from autox_video.prediction.scan import Scan, Scanned
 from autox_video.prediction.sources import find_videos
+from autox_video.prediction.stream import LiveWindows, StreamLine, predict_stream
 from autox_video.prediction.video_prediction import VideoPrediction, Windows
 from autox_video.prediction.window_scorer import window_scorer
 from autox_video.tasks.task import TASKS, Task
@@ -165,6 +168,48 @@ class VideoModel:
         for row, prediction in zip(long, scanned, strict=True):
             whole[row] = prediction
         return whole
+
+    def stream(
+        self,
+        source: str,
+        *,
+        stride_sec: float | None = None,
+        max_seconds: float | None = None,
+        on_note: Callable[[str], None] = complain,
+    ) -> Iterator[StreamLine]:
+        """Yield a prediction for each window of a camera or stream, as soon as it is known.
+
+        If predicting takes longer than the time between windows, windows are skipped. A connection
+        that breaks is restored. Of an ensemble, only the main model predicts.
+
+        Args:
+            source: `camera:0`, /dev/video0, or an address such as rtsp://...
+            stride_sec: seconds between the starts of two windows; None for half a window.
+            max_seconds: stop after this time; None for no limit.
+            on_note: called with each message about the connection, also from another thread.
+
+        Raises:
+            VideoError: the source cannot be opened.
+        """
+        one, plan = self.models[0], self.models[0].record.plan
+        scorer = Scorer(one.model, self.task)
+
+        def score(frames: np.ndarray) -> np.ndarray:
+            outputs = scorer({"inputs": torch.from_numpy(frames[None]), "positions": [0]})[0]
+            if len(self.models) > 1:
+                outputs = softened_outputs(outputs[None], np.array([one.temperature]), self.task)[0]
+            return self.probabilities(outputs)
+
+        with LiveWindows(
+            source,
+            clip_len=plan.clip_len,
+            frame_interval_sec=plan.frame_interval_sec,
+            side=plan.resolution,
+            stride_sec=self.span_sec * (1 - OVERLAP) if stride_sec is None else stride_sec,
+            on_note=on_note,
+            max_seconds=max_seconds,
+        ) as windows:
+            yield from predict_stream(score, windows, self.classes)
 
     def predict_array(
         self, frames: np.ndarray, fps: float | None, *, windows: bool = False
