@@ -11,7 +11,7 @@ from autox_video.core.errors import ConfigError, ResourceError
 from autox_video.core.files import json_text
 from autox_video.core.wording import counted
 from autox_video.distributed import processes
-from autox_video.prediction.live_source import is_live
+from autox_video.prediction.live.source import is_live
 
 if TYPE_CHECKING:
     from autox_video.prediction.video_model import VideoModel
