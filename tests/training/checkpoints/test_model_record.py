@@ -82,18 +82,19 @@ def test_pretrained_weights_are_named_with_their_licence(tmp_path, path, name):
 
 
 @pytest.fixture
-def local(tmp_path, monkeypatch):
+def local(tmp_path):
     """Backbones by path and their names without it; they are registered for one test."""
     tmp_path.joinpath("my").mkdir()
     config = tmp_path / "my" / "x3d.py"
     entry = {**model_entry("x3d"), "backbone": {**model_entry("x3d")["backbone"]}}
     entry["backbone"] |= {"pretrained": str(tmp_path / "weights.pth")}
     config.write_text(f"model = {entry!r}\n")
-    monkeypatch.setattr(BACKBONES, "_items", dict(BACKBONES._items))
-    return {
+    yield {
         "hf": f"hf:{saved(tmp_path / 'my' / 'model', 'videomae')}",
         "mmaction2": f"mmaction2:{config}",
     }
+    for name in filter(BACKBONES.family_of, list(BACKBONES._items)):
+        del BACKBONES._items[name]
 
 
 @pytest.mark.parametrize("family", ["hf", "mmaction2"])
