@@ -257,7 +257,7 @@ class _Fit:
             if left <= 0:
                 break
             if epoch == 1:  # the schedule has to end within the time limit
-                self.epochs = min(self.epochs, 1 + int(min(left / took, self.epochs)))
+                self.epochs = min(self.epochs, 1 + int(min(left / max(took, 1e-9), self.epochs)))
         if weights is None:
             raise NumbersError(
                 "The loss of the temporal head is not a finite number. Check the features, and use "
