@@ -71,6 +71,7 @@ def place(tmp_path_factory):
             lists[split].append(f"{colour}/{number}.mp4 {colour}\n")
     for split, lines in lists.items():
         (folder / "my" / f"{split}.txt").write_text("".join(lines))
+    colour_clip(folder / "recording.mp4", "red", seed=0, seconds=5)
     for copy in ("new/clips", "other/videos", "clips"):
         shutil.copytree(folder / "my" / "videos", folder / copy)
     lines = ["data_root: my/videos", *(f"ann_file_{s}: my/{s}.txt" for s in lists)]
