@@ -99,6 +99,8 @@ class GridReader:
     """Side of the frames, in px."""
     decoder: str = "auto"
     remote_cache: str = "auto"
+    threads: int = 1
+    """Number of decoding threads."""
     _open: "_Opened | None" = field(default=None, init=False)
 
     @property
@@ -157,7 +159,7 @@ class GridReader:
             part = self.clips.segment(row)
             start, seconds = extent(video, None if part == WHOLE_VIDEO else part)
             times = start + self.grid.times(seconds)[chunk * self.grid.chunk_frames :]
-            frames = _frames_at(video, times, self.side)
+            frames = _frames_at(video, times, self.side, self.threads)
             return _Opened(row, video, seconds, video.start_sec + start, frames, chunk)
         except BaseException:
             video.close()
@@ -186,14 +188,15 @@ class _Opened:
     next_chunk: int
 
 
-def _frames_at(video: Video, times: np.ndarray, side: int) -> Iterator[np.ndarray]:
+def _frames_at(
+    video: Video, times: np.ndarray, side: int, threads: int
+) -> Iterator[np.ndarray]:
     """Yield the frame at each time; the times of a looped video may decrease."""
     short_side = decoded_side(video, side)
     if (np.diff(times) < 0).any():
         yield from video.frames_at(times, short_side)
         return
-    for places, pixels in video.decode_through(
-        np.maximum(times, 0) + TIME_TOLERANCE_SEC, short_side
-    ):
+    wanted = np.maximum(times, 0) + TIME_TOLERANCE_SEC
+    for places, pixels in video.decode_through(wanted, short_side, threads):
         for _ in places:
             yield pixels

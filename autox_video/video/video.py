@@ -73,9 +73,13 @@ class Video(ABC):
         """
 
     def decode_through(
-        self, wanted: np.ndarray, short_side: int | None
+        self, wanted: np.ndarray, short_side: int | None, threads: int = 1
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
         """Like `decode_at`, but in order, each index once, and with little memory for long videos.
+
+        Args:
+            wanted, short_side: as in `decode_at`.
+            threads: number of decoding threads, if the decoder lets them be chosen.
 
         Raises:
             VideoError: as in `decode_at`; frames before the error have been yielded.

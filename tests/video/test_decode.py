@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from autox_video.video.container import media_file
+from autox_video.video.decoders import pyav
 from autox_video.video.files.video_file import FALLBACK_FPS, plausible_fps
 from autox_video.video.open_video import open_video
 from autox_video.video.sampling import test_times as times_for_test
@@ -233,11 +234,9 @@ def test_far_frames_are_reached_without_what_is_before(tmp_path, decoded, monkey
 
 def test_seek_that_lands_late_is_tried_from_earlier(tmp_path, decoded, large, monkeypatch):
     path = write_b_frames(tmp_path / "a.mp4", numbered_frames(200), open_gop=True)
-    landed, plain = [], media_file.MediaFile.packets_between
+    landed, plain = [], pyav.packets_between
     monkeypatch.setattr(
-        media_file.MediaFile,
-        "packets_between",
-        lambda *given: landed.append(plain(*given)) or landed[-1],
+        pyav, "packets_between", lambda *given: landed.append(plain(*given)) or landed[-1]
     )
     with open_video(path) as video:
         video.frames_at(np.zeros(1))

@@ -72,7 +72,8 @@ class MediaFile:
 
     Attributes:
         path: path to the file.
-        codec: PyAV's decoder, single-threaded, without frame delay.
+        codec: PyAV's decoder; it delays frames only if it has several threads.
+        threads: number of decoding threads.
         width, height: frame size in pixels before rotation, corrected for the pixel aspect ratio.
         odd: clauses that describe anything unusual in the streams and frames.
         seconds, fps, num_frames: exact; for a large file, estimates until `count` is called.
@@ -94,6 +95,7 @@ class MediaFile:
         self.path = path
         self.counted: Counted | None = None
         self.odd: tuple[str, ...] = ()
+        self.threads = THREADS_PER_VIDEO
         self._stream_index: int | None = None
         self._open()
         try:
@@ -120,6 +122,13 @@ class MediaFile:
             self.close()
             self._open()
 
+    def use_threads(self, threads: int) -> None:
+        """Decode with this number of threads."""
+        if threads != self.threads:
+            self.threads = threads
+            self.close()
+            self._open()
+
     def _open(self) -> None:
         container = self._open_container()
         if self._stream_index is None:
@@ -134,8 +143,8 @@ class MediaFile:
             container.close()
             reason = "FFmpeg has no decoder for its codec"
             raise self.error(why_no_video(self.path) or reason)
-        self.codec.thread_type = "SLICE"
-        self.codec.thread_count = THREADS_PER_VIDEO
+        self.codec.thread_type = "SLICE" if self.threads == 1 else "FRAME"
+        self.codec.thread_count = self.threads
         self.codec.flags |= av.codec.context.Flags.copy_opaque  # frames carry their packet's number
 
     def _open_container(self) -> Any:
@@ -297,34 +306,6 @@ class MediaFile:
             self.read_failed = True
         except IndexError:
             pass  # raised by PyAV 18 at the end if there are streams that the header does not list
-
-    def packets_between(self, first: float, last: float, back: float) -> list[av.Packet]:
-        """Return the packets from the last key frame at or before `first` to just after `last`.
-
-        Args:
-            first, last: timestamps in ticks.
-            back: how far before `first` to seek, in ticks.
-
-        Returns:
-            The packets, or an empty list if the seek fails or timestamps are missing.
-        """
-        try:
-            self.container.seek(int(first - back), stream=self.stream)
-        except av.error.FFmpegError:
-            return []
-        packets: list[av.Packet] = []
-        for packet in self.read():
-            if packet.pts is None:
-                return []
-            if packet.is_keyframe and packet.pts <= first:
-                packets.clear()
-            packets.append(packet)
-            # All later packets are decoded after this one, and shown after they are decoded.
-            if packet.dts is not None and packet.dts > last:
-                break
-        if not packets or not packets[0].is_keyframe or packets[0].pts > first:
-            return []
-        return packets
 
     def decode(
         self, packet: av.Packet | None, number: int | None = None

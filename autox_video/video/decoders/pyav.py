@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,13 @@ import numpy as np
 
 from autox_video.config.choices import DECODERS
 from autox_video.video.container.frame_clock import CountedClock, StampClock
-from autox_video.video.container.media_file import MediaFile
+from autox_video.video.container.media_file import THREADS_PER_VIDEO, MediaFile
 from autox_video.video.container.orientation import Orientation, orientation_of
 from autox_video.video.container.packet_count import Counted
 from autox_video.video.container.packet_index import PacketIndex
+from autox_video.video.container.packet_reader import PacketReader, packets_between
 from autox_video.video.container.timeline import Timeline
+from autox_video.video.decoders.exact_frames import InexactError, index_of, sound, undamaged
 from autox_video.video.decoders.frame_rgb import RgbConverter, scaled_size
 from autox_video.video.video import Video
 
@@ -43,10 +46,6 @@ class _Shown(NamedTuple):
     second: float
     frame: av.VideoFrame | None
     after_hole: bool
-
-
-class _InexactError(Exception):
-    """Raised if the frames cannot be decoded exactly with a packet index."""
 
 
 @DECODERS.register("pyav")
@@ -126,10 +125,19 @@ class PyAVDecoder(Video):
             yield places, self._pixels(frame, short_side)
 
     def decode_through(
-        self, wanted: np.ndarray, short_side: int | None
+        self, wanted: np.ndarray, short_side: int | None, threads: int = 1
     ) -> Iterator[tuple[Sequence[int], np.ndarray]]:
-        for first, end, frame in self._frames_in_order(wanted):
-            yield range(first, end), self._pixels(frame, short_side)
+        end = 0
+        with suppress(InexactError):
+            self.file.use_threads(threads)
+            for places, frame in self._needed_frames(wanted):
+                if places.start != end:
+                    raise InexactError  # not in the order of their times
+                yield places, self._pixels(frame, short_side)
+                end = places.stop
+        start = end  # the rest, in a damaged file or an unexpected format: decode every frame
+        for first, end, frame in self._frames_in_order(wanted[start:]):
+            yield range(start + first, start + end), self._pixels(frame, short_side)
 
     def _pixels(self, frame: av.VideoFrame, short_side: int | None) -> np.ndarray:
         self._see(frame)
@@ -151,8 +159,8 @@ class PyAVDecoder(Video):
         for start, stop in self._groups(wanted):
             try:
                 for places, frame in self._picked_frames(wanted[start:stop]):
-                    yield start + places, frame
-            except _InexactError:  # damaged file or unexpected format: decode every frame
+                    yield range(start + places.start, start + places.stop), frame
+            except InexactError:  # damaged file or unexpected format: decode every frame
                 for first, end, frame in self._frames_in_order(wanted[start:stop]):
                     yield range(start + first, start + end), frame
 
@@ -170,17 +178,22 @@ class PyAVDecoder(Video):
 
     # ---- with a packet index ----
 
-    def _picked_frames(self, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+    def _needed_frames(self, wanted: np.ndarray) -> Iterator[tuple[range, av.VideoFrame]]:
+        """Decode the packets of a counted file that are needed for the `wanted` times, in order."""
+        index = self.file.index
+        if index is None or not (self.file.is_small or self.codec in _STARTS_AT_KEYS):
+            raise InexactError
+        reader = self.file if self.file.is_small else PacketReader(self.file, index)
+        return self._indexed_frames(index, self.file.counted.timeline, wanted, reader.packet)
+
+    def _picked_frames(self, wanted: np.ndarray) -> Iterator[tuple[range, av.VideoFrame]]:
         """Decode only the packets that are needed for the frames at the `wanted` times."""
         if self.file.is_small:
-            if self.file.index is None:
-                raise _InexactError
-            timeline = self.file.counted.timeline
-            return self._indexed_frames(self.file.index, timeline, wanted, self.file.packet)
+            return self._needed_frames(wanted)
         if not self._may_seek or self.codec not in _STARTS_AT_KEYS:
-            raise _InexactError
+            raise InexactError
         packets = self._window(wanted)
-        index = _index_of(packets)
+        index = index_of(packets)
         starts = (index.stamps[index.displayed] - self._origin) * self.file.tick_sec
         timeline = Timeline(index.displayed, starts, math.inf)
         return self._indexed_frames(index, timeline, wanted, packets.__getitem__)
@@ -190,19 +203,19 @@ class PyAVDecoder(Video):
         self._find_origin()
         first, last = self._origin + wanted[[0, -1]] / self.file.tick_sec
         for back_sec in _SEEK_BACK_SEC:
-            packets = self.file.packets_between(first, last, back_sec / self.file.tick_sec)
+            packets = packets_between(self.file, first, last, back_sec / self.file.tick_sec)
             if packets:
                 self._check_end(packets, wanted[-1])
                 return packets
-        raise _InexactError
+        raise InexactError
 
     def _check_end(self, packets: list[av.Packet], second: float) -> None:
-        """Raise _InexactError if the file may be cut off before the time `second`."""
+        """Raise InexactError if the file may be cut off before the time `second`."""
         ends = (packet.pts + (packet.duration or 0) for packet in packets)
         end_sec = (max(ends) - self._origin) * self.file.tick_sec
         promised_sec = self.file.promised_sec or 0.0
         if self.file.read_failed or end_sec + _HOLE_SEC < min(second, promised_sec):
-            raise _InexactError
+            raise InexactError
 
     def _find_origin(self) -> None:
         if self._origin is None and self.file.counted is not None:
@@ -218,9 +231,11 @@ class PyAVDecoder(Video):
         timeline: Timeline,
         wanted: np.ndarray,
         packet: Callable[[int], av.Packet | None],
-    ) -> Iterator[tuple[np.ndarray, av.VideoFrame]]:
+    ) -> Iterator[tuple[range, av.VideoFrame]]:
         numbers = timeline.displayed[timeline.on_screen(wanted)]
-        places = {int(number): np.flatnonzero(numbers == number) for number in np.unique(numbers)}
+        firsts = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
+        ranges = map(range, firsts, [*firsts[1:], len(numbers)])
+        places = dict(zip(numbers[firsts].tolist(), ranges, strict=True))
         chosen = set(places)
         jumps = self.codec in _STARTS_AT_KEYS
         for start, end in index.runs(sorted(chosen), jumps=jumps):
@@ -229,7 +244,8 @@ class PyAVDecoder(Video):
             else:
                 self.file.renew()
             has_landed = not index.shows(start)
-            for frame in self._run(range(start, end), chosen, packet):
+            frames = self._run(range(start, end), chosen, packet)
+            for frame in undamaged(frames, index, start, end):
                 if frame.opaque == start:
                     has_landed = frame.key_frame
                 if has_landed and frame.opaque in places:
@@ -237,7 +253,7 @@ class PyAVDecoder(Video):
                 if not places:
                     return
         if places:
-            raise _InexactError
+            raise InexactError
 
     def _run(
         self, numbers: range, chosen: set[int], packet: Callable[[int], av.Packet | None]
@@ -247,9 +263,9 @@ class PyAVDecoder(Video):
         for number in numbers:
             codec.skip_frame = "NONREF" if skips and number not in chosen else "DEFAULT"
             if (one := packet(number)) is None:
-                raise _InexactError
-            yield from _sound(self.file.decode(one, number))
-        yield from _sound(self.file.decode(None))
+                raise InexactError
+            yield from sound(self.file.decode(one, number))
+        yield from sound(self.file.decode(None))
 
     # ---- sequentially ----
 
@@ -285,6 +301,7 @@ class PyAVDecoder(Video):
 
     def _shown_from(self, second: float) -> Iterator[_Shown]:
         """Return the frames in display order, starting at or before `second`."""
+        self.file.use_threads(THREADS_PER_VIDEO)
         if self._may_seek and second >= _SEEK_FROM_SEC:
             self._find_origin()
             for back_sec in _SEEK_BACK_SEC:
@@ -294,7 +311,6 @@ class PyAVDecoder(Video):
         return self._shown_from_start()
 
     def _shown_from_start(self) -> Iterator[_Shown]:
-        self.file.codec.skip_frame = "DEFAULT"
         self.file.renew()
         counted = self.file.counted
         clock = self._stamp_clock() if counted is None else CountedClock(counted)
@@ -326,6 +342,7 @@ class PyAVDecoder(Video):
         self, packets: Iterator[av.Packet], clock: CountedClock | StampClock
     ) -> Iterator[_Shown]:
         """Decode all packets and yield their frames; the last item marks the end."""
+        self.file.codec.skip_frame = "DEFAULT"
         hole, end_sec = False, 0.0
         for frame in self._decoded(packets):
             if frame is None:
@@ -350,25 +367,6 @@ class PyAVDecoder(Video):
         if self.file.read_failed:
             yield None
         yield from self.file.decode(None)
-
-
-def _index_of(packets: list[av.Packet]) -> PacketIndex:
-    """Return a packet index for consecutive packets that start with a key frame."""
-    if any(packet.is_corrupt for packet in packets):
-        raise _InexactError
-    stamps = [packet.pts for packet in packets]
-    # Frames shown before the key frame may depend on packets that were not read.
-    shown = [not packet.is_discard and packet.pts >= stamps[0] for packet in packets]
-    index = PacketIndex(stamps, [packet.is_keyframe for packet in packets], shown)
-    if not index.is_exact:
-        raise _InexactError
-    return index
-
-
-def _sound(frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
-    if None in frames:
-        raise _InexactError
-    return frames
 
 
 def tells_references(codec: av.VideoCodecContext) -> bool:
