@@ -9,6 +9,8 @@ from autox_video.planning.record import RunRecord
 VIEWS_AT_A_TIME = {"cpu": 12, "cuda": 48}
 """Number of views in a batch, by kind of device."""
 MOST_WORKERS = 16
+MOST_THREADS = 8
+"""Maximum number of decoding threads per video."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +36,10 @@ def loading_of(record: RunRecord, *, workers: int | None, device: str) -> Loadin
 def views_at_a_time(device: str) -> int:
     """Return the number of views in a batch."""
     return VIEWS_AT_A_TIME[device.partition(":")[0]]
+
+
+def decoding_threads(workers: int, videos: int) -> int:
+    """Return the number of decoding threads per video, so that a few videos use all cores."""
+    cores = usable_cores() // processes.current().local_size
+    busy = max(1, min(workers, videos))
+    return max(1, min(cores // busy, MOST_THREADS))

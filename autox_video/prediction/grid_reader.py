@@ -188,9 +188,7 @@ class _Opened:
     next_chunk: int
 
 
-def _frames_at(
-    video: Video, times: np.ndarray, side: int, threads: int
-) -> Iterator[np.ndarray]:
+def _frames_at(video: Video, times: np.ndarray, side: int, threads: int) -> Iterator[np.ndarray]:
     """Yield the frame at each time; the times of a looped video may decrease."""
     short_side = decoded_side(video, side)
     if (np.diff(times) < 0).any():

@@ -21,7 +21,12 @@ from autox_video.distributed import processes
 from autox_video.distributed.launch import use_device
 from autox_video.evaluation.calibrated_predictions import Calibration, calibration_of
 from autox_video.evaluation.ensemble import Loaded, load_models, mixture_of, predict_all
-from autox_video.evaluation.loading import Loading, loading_of, views_at_a_time
+from autox_video.evaluation.loading import (
+    Loading,
+    decoding_threads,
+    loading_of,
+    views_at_a_time,
+)
 from autox_video.evaluation.predict import Scorer, for_testing, record_of
 from autox_video.evaluation.results import Prediction
 from autox_video.machine.allocator import keep_freed_memory
@@ -259,7 +264,7 @@ class VideoModel:
         own = clips.select(mine)
         scans = []
         for number, one in enumerate(self.models):
-            plan = one.record.plan
+            plan, loading = one.record.plan, self._loading(one)
             reader = GridReader(
                 own,
                 data_root,
@@ -267,8 +272,9 @@ class VideoModel:
                 plan.resolution,
                 decoder=plan.decoder,
                 remote_cache=one.record.data.remote_cache,
+                threads=decoding_threads(loading.workers, len(own)),
             )
-            scan = Scan(reader, window_scorer(one), self._loading(one))
+            scan = Scan(reader, window_scorer(one), loading)
             if on_done is not None:
                 before = number * len(own)
                 share = len(clips) / max(len(own), 1) / len(self.models)

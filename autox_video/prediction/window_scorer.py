@@ -14,6 +14,7 @@ from autox_video.backbones.libraries.folding import folded
 from autox_video.backbones.libraries.library_backbone import FrameBackbone
 from autox_video.evaluation.ensemble import Loaded
 from autox_video.evaluation.predict import Scorer
+from autox_video.tasks.classification.head import ClipHead
 from autox_video.tasks.task import TASKS
 
 FRAMES_AT_ONCE = 32
@@ -61,16 +62,20 @@ class FeatureScorer:
     def __init__(self, one: Loaded) -> None:
         self._model = one.model
         self._backbone: nn.Module | None = None
+        self._averages = type(one.model.cls_head) is ClipHead
+        """Whether the head only sees the mean of a window's feature maps."""
 
     @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
-        """Return feature maps (N, C, H', W') float32."""
+        """Return feature maps (N, C, H', W') float32; their means (N, C, 1, 1) if these will do."""
         clips = torch.from_numpy(frames)[:, None, None]  # one frame per clip and view
         data = self._model.data_preprocessor({"inputs": clips, "labels": None})
         images = data["inputs"][:, 0]
         if self._backbone is None:
             self._backbone = folded(self._model.backbone, images[:1])
         maps = [self._backbone(part)[:, :, 0] for part in images.split(FRAMES_AT_ONCE)]
+        if self._averages:
+            maps = [part.mean((2, 3), keepdim=True) for part in maps]
         return torch.cat(maps).cpu().numpy()
 
     @torch.inference_mode()
