@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         AutoXVideoError: there is a problem that the user can fix.
     """
+    if "://" in options.model:
+        raise ConfigError(f"{options.model}: download the model first, and give its file.")
     segments = timeline_options(options, overlaps=False)
     is_subtitles = options.out is not None and options.out.suffix.lower() == ".srt"
     timeline = options.timeline or is_subtitles

@@ -12,6 +12,7 @@ from autox_video.core.files import sha256
 from autox_video.core.wording import counted
 from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
+from autox_video.video.files.suffixes import is_list, is_video
 
 if TYPE_CHECKING:
     from autox_video.jobs.predict_annotated import AnnotatedVideos
@@ -88,6 +89,9 @@ def predict(request: Request) -> int:
 def _load(request: Request) -> "VideoModel":
     from autox_video.prediction.video_model import VideoModel
 
+    name = request.model.name
+    if is_video(name) or is_list(name):
+        raise ConfigError(f"{request.model} is no model; give the model first, then the videos.")
     return VideoModel.load(
         request.model,
         device=request.device,

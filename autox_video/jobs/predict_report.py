@@ -97,7 +97,8 @@ class PredictReport:
 
 def _reason(prediction: VideoPrediction) -> str:
     """Return why a video cannot be read, without the name of the video."""
-    return prediction.error.removeprefix(f"{prediction.video}: ")
+    video = prediction.video
+    return prediction.error.removeprefix(f"{video}: ").removeprefix(f"{video.rstrip('/')}: ")
 
 
 def _as_tested(prediction: VideoPrediction) -> Prediction:

@@ -46,9 +46,18 @@ def find_videos(
         data_root: folder that the paths in lists are relative to; None for each list's folder.
 
     Raises:
-        ListingError: a folder or pattern contains no videos, or a list has errors.
+        ListingError: a folder or pattern contains no videos, a list has errors, or `data_root` is
+            given without a list.
     """
+    _check(sources, data_root)
     return _joined([_table_of(source, model, data_root) for source in sources])
+
+
+def _check(sources: Sequence[str], data_root: str | None) -> None:
+    if "" in sources:
+        raise ListingError("A source is empty; give a file, a folder, a pattern, a list or a URL.")
+    if data_root is not None and not any(is_list(source.partition("?")[0]) for source in sources):
+        raise ListingError("data_root: this is only for lists, and no source is a list.")
 
 
 def _joined(tables: Sequence[ClipTable]) -> ClipTable:

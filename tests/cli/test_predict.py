@@ -112,6 +112,8 @@ def test_the_command_fails_only_if_nothing_can_be_read(predict, sources, code):
         (["long.mp4", "--annotate=none/x.mp4"], "no folder"),
         (["list.csv", "--out=list.csv", "--overwrite"], "source"),
         (["long.mp4", "--annotate=long.mp4", "--overwrite"], "itself"),
+        (["long.mp4", "--data-root=clips"], "no source is a list"),
+        ([""], "A source is empty"),
         (["--import=no_such_module", "long.mp4"], "no_such_module"),
     ],
 )
@@ -124,7 +126,9 @@ def test_mistakes_end_in_a_sentence(there, capfd, words, reason):
     assert not Path("x.mp4").exists()
 
 
-@pytest.mark.parametrize("model", ["none.safetensors", "long.mp4", "clips", "list.txt", ""])
+@pytest.mark.parametrize(
+    "model", ["none.pth", "long.mp4", "clips", "list.txt", "https://h/m.pth", ""]
+)
 def test_what_is_no_model_ends_in_a_sentence(there, capfd, model):
     Path("list.txt").write_text("long.mp4\n")
     assert main(["predict", model, "long.mp4", *HERE]) == 2

@@ -161,6 +161,8 @@ def test_where_there_is_no_terminal_lines_come_now_and_then(capsys, hurried):
         wait_for(capsys, "Opening, 0 s so far")
         advance(200)
         wait_for(capsys, "Opening: 200 of 300, 0 s so far")
+        advance(201.5)
+        wait_for(capsys, "Opening: 67.2%, 0 s so far")
     with working_on("Fitting") as far:
         far("3 heads")
         wait_for(capsys, "Fitting: 3 heads, 0 s so far")

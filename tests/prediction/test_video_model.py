@@ -194,3 +194,30 @@ def test_a_folder_and_a_list_give_labels(files, tmp_path):
     assert np.allclose(by_list[0].scores, by_folder[1].scores)
     unlabelled = model.predict(str(tmp_path / "clips/**/*.mp4"))
     assert [p.label for p in unlabelled] == [None, None]
+
+
+def test_of_a_long_video_only_a_first_look_is_taken_before_its_windows(files, monkeypatch):
+    """More looks at it would be thrown away."""
+    from autox_video.evaluation import predict as evaluation
+
+    asked = []
+    scored = evaluation._Job.scored
+
+    def counted(job, clips, rounds, on_done):
+        asked.extend(rounds)
+        return scored(job, clips, rounds, on_done)
+
+    monkeypatch.setattr(evaluation._Job, "scored", counted)
+    model = AutoXVideo.load(files["single"], workers=0)
+    model.predict([files["videos"] / "long.mp4", files["videos"] / "middle.mp4"])
+    assert asked == [0, 0, 1, 2]  # of middle.mp4, which has 3 s
+
+
+def test_progress_counts_parts_of_videos(files):
+    shares = []
+    AutoXVideo.load(files["both"], workers=0).predict(
+        files["videos"] / "long.mp4", windows=True, on_done=shares.append
+    )
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 6
+    assert 0 < shares[0] < shares[-1] == pytest.approx(1.0)

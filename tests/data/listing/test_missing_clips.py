@@ -32,3 +32,11 @@ def test_where_no_clip_is_there_it_is_said_what_is(tmp_path):
     assert problem("xyz.mp4", videos).endswith(
         "; the clips there have other names, such as a_0.mp4."
     )
+
+
+def test_missing_clips_may_be_left_to_whoever_opens_them_unless_all_are_missing(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    some, none = ClipTable(["a.mp4", "b.mp4"]), ClipTable(["b.mp4", "c.mp4"])
+    assert say_missing({"test": some}, tmp_path, only_if_all=True) == []
+    (sentence,) = say_missing({"test": none}, tmp_path, only_if_all=True)
+    assert "none of the 2 listed clips exists" in sentence
