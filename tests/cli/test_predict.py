@@ -198,8 +198,12 @@ def test_an_address_is_predicted_as_its_file(predict, there):
         assert code == 0
         listed = predict(f"{server.address}/clips/red/", "--overwrite")[1]
         missing = predict(f"{server.address}/none.mp4", "--overwrite")
+        assert missing[0] == 2 and "none.mp4: cannot be read" in missing[2].err
+        for address in ("ftp://127.0.0.1:9/a.mp4", "foo://127.0.0.1/a.mp4"):
+            code, _, shown = predict(address, "--overwrite")
+            assert code == 2 and f"{address}: cannot be read" in shown.err
+            assert "cannot be written" not in shown.err
     assert len(listed) == 3
-    assert missing[0] == 2 and "none.mp4: cannot be read" in missing[2].err
     [local] = predict("long.mp4", "--overwrite")[1]
     assert remote["scores"] == local["scores"]
 

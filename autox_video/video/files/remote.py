@@ -160,7 +160,7 @@ def filesystem(address: str) -> tuple[Any, str]:
 
     Raises:
         InstallError: the package for this kind of URL is missing.
-        RemoteFault: the scheme of the URL is not supported.
+        RemoteFault: the scheme of the URL is not supported, or the server cannot be reached.
     """
     import fsspec
 
@@ -173,6 +173,8 @@ def filesystem(address: str) -> tuple[Any, str]:
         raise InstallError(f"{address}: {scheme}:// URLs need another package: {what}") from error
     except ValueError as error:
         raise RemoteFault(f"{scheme}:// URLs are not supported ({error})") from error
+    except OSError as error:  # FTP connects here
+        raise RemoteFault(_reason(error)) from error
 
 
 def _options(scheme: str) -> dict[str, Any]:
