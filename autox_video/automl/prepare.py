@@ -53,7 +53,7 @@ from autox_video.planning.plan import Plan, choose
 from autox_video.planning.record import WAYS_ON, RunRecord, TrainingData, read_record
 from autox_video.planning.resume import compare, resume
 from autox_video.run.work_dir import UNREADABLE, is_for_plan
-from autox_video.tasks.task import TASKS, task_of
+from autox_video.tasks.task import CLASSIFICATION, TASKS, task_of
 from autox_video.video.files.remote import full_root
 from autox_video.video.open_video import check_decoder
 
@@ -76,6 +76,8 @@ class Prepared:
     """Description of the clips, as stored in the run record."""
     lists: Mapping[str, Any]
     """Entries of the run record that describe the clip lists and the skipped clips."""
+    listed: Listing
+    """The clips as the user listed them, inspected but not split."""
     stored: RunRecord | None = None
     """The stored record of the run being resumed; None for a new run."""
     probe_view_sec: float = 0.0
@@ -97,6 +99,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     listing = read_data(settings)
     warn_of(listing.notes)
     inspected = inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
+    task = task_of(inspected.train, str(inspected.data_root), settings.task)
+    listed, inspected = inspected, task.training_clips(inspected)
     weights = None
     if stored is None:
         weights = clips_of_weights(settings.load_from, settings.data_root)
@@ -110,7 +114,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     _report_odd(inspected)
     readable = readable_listing(inspected, strict=settings.strict)
     hardware = look_around(settings.device, settings.gpus, deterministic=settings.deterministic)
-    stats = summarize(inspected, task_of(inspected.train.labels, settings.task))
+    stats = summarize(inspected, task.name)
     basis = Basis(settings, stats, hardware)
     terms = Terms.of(settings, hardware.device)
     if stored is None:
@@ -119,12 +123,12 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
         basis, notes = with_plan(basis)
         for sentence in notes:
             say(sentence)
-        plan, task = choose(basis), basis.stats.task
+        plan = choose(basis)
         check_decoder(plan.decoder)
-        data, lists = begin_run(work_dir, inspected, readable, task, settings.remote_cache)
+        data, lists = begin_run(work_dir, inspected, readable, task.name, settings.remote_cache)
         known = _rows_of_known(weights, inspected, settings)
         data = replace(data, head_rows=known, sources=data_keys(settings))
-        return Prepared(plan, basis, readable, inspected, data, lists)
+        return Prepared(plan, basis, readable, inspected, data, lists, listed)
     start = weights_to_resume(stored.plan.weights, settings.load_from, settings.backbone, terms)
     basis = replace(basis, weights=start)
     plan = resume(stored.plan, basis)
@@ -135,7 +139,7 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     listing = replace(inspected, classes=stored.data.classes, **tables)
     root = full_root(settings.data_root)
     data = replace(stored.data, data_root=root, remote_cache=settings.remote_cache)
-    return Prepared(plan, basis, listing, inspected, data, stored.lists, stored)
+    return Prepared(plan, basis, listing, inspected, data, stored.lists, listed, stored)
 
 
 def _split_as_begun(
@@ -209,7 +213,7 @@ def read_data(settings: Settings) -> Listing:
     """
     if settings.demo:
         ensure_demo(Path(settings.data_root).parent)
-    if settings.task != AUTO:
+    if settings.task not in (AUTO, CLASSIFICATION):
         label_sets = TASKS[settings.task].has_label_sets
         settings = settings.model_copy(update={"multi_label": label_sets})
     return read_listing(settings)

@@ -56,6 +56,11 @@ class Grid:
     """Frames between the starts of two windows."""
 
     @property
+    def span_sec(self) -> float:
+        """Length of a window in seconds."""
+        return self.clip_len * self.frame_interval_sec
+
+    @property
     def chunk_frames(self) -> int:
         """Number of frames in a chunk."""
         return max(self.clip_len, LEAST_FRAMES)

@@ -231,3 +231,10 @@ class Scan:
             outputs = np.array([video.scored[start] for start in starts])
             times = video.begin_sec + np.array(starts) * self.reader.grid.frame_interval_sec
             yield Scanned(*(video.row, video.seconds, video.begin_sec), times, outputs, video.error)
+
+
+def nearest(values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the index of the value that is nearest to each wanted one; `values` are sorted."""
+    after = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.where(wanted - values[before] <= values[after] - wanted, before, after)

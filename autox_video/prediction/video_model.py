@@ -6,7 +6,7 @@ Shape letters: N windows, K classes, T frames; H is the height and W the width i
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -33,25 +33,24 @@ from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect
 from autox_video.metrics.mixture import softened_outputs
 from autox_video.prediction.array_video import ArrayVideo
-from autox_video.prediction.grid_reader import ArrayReader, Grid, GridReader
-from autox_video.prediction.scan import Scan, Scanned
+from autox_video.prediction.grid_reader import ArrayReader, GridReader
+from autox_video.prediction.recordings.step_features import StepScorer, steps_of
+from autox_video.prediction.recordings.temporal_model import TemporalModel, read_temporal
+from autox_video.prediction.scan import Scan, Scanned, nearest
 from autox_video.prediction.sources import find_videos
 from autox_video.prediction.stream import LiveWindows, StreamLine, predict_stream
 from autox_video.prediction.video_prediction import VideoPrediction, Windows
-from autox_video.prediction.window_scorer import window_scorer
+from autox_video.prediction.window_scorer import WindowScorer, window_scorer
 from autox_video.tasks.task import TASKS, Task
-from autox_video.training.checkpoints.checkpoint import read_meta
+from autox_video.training.checkpoints.checkpoint import read_checkpoint, read_meta
 from autox_video.video.open_video import check_decoder
 from autox_video.video.sampling import LEAST_SEEN_SHARE, rounds_of, seen_share, test_times
-
-OVERLAP = 0.5
-"""Share of a window that it has in common with the next one."""
 
 OnDone = Callable[[float], None]
 """Called with the number of videos done so far; a video in progress counts as a fraction."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(eq=False)
 class VideoModel:
     """A trained model, ready to predict. Create one with `AutoXVideo.load`.
 
@@ -68,6 +67,8 @@ class VideoModel:
     device: str
     workers: int | None
     """Number of decoding processes; None to choose it automatically."""
+    temporal: TemporalModel | None = None
+    """How segments of recordings are found; None for a classifier."""
 
     @classmethod
     def load(
@@ -88,13 +89,16 @@ class VideoModel:
         if device == "cpu":
             keep_freed_memory()
         models = load_models(path, for_testing(record, decoder=decoder), device)
-        calibration = calibration_of(read_meta(path), TASKS[record.data.task])
-        return cls(models, calibration, device, workers)
+        task, temporal = TASKS[record.data.task], None
+        if task.finds_segments:
+            temporal = read_temporal(read_checkpoint(path), str(path), device)
+        return cls(models, calibration_of(read_meta(path), task), device, workers, temporal)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the scores."""
-        return self.models[0].record.data.classes
+        classes = self.models[0].record.data.classes
+        return classes if self.temporal is None else classes[:-1]  # without the background
 
     @property
     def task(self) -> Task:
@@ -120,6 +124,8 @@ class VideoModel:
 
         A clip is predicted from the same views as in a test, so its scores are the same. A video
         that is too long for these views is predicted from overlapping windows that cover all of it.
+        A localisation model predicts short steps of each video, and the highest score of each class
+        counts for the video.
 
         Args:
             source: a video file, a folder, a glob pattern, a list file or a URL; several of these;
@@ -154,7 +160,7 @@ class VideoModel:
         on_done: OnDone | None = None,
     ) -> list[VideoPrediction]:
         """Predict the videos or segments of videos in a table; see `predict`."""
-        if windows:
+        if windows or self.temporal is not None:
             return self._scan_clips(clips, data_root, on_done)
         predictions = predict_all(
             self.models,
@@ -221,9 +227,9 @@ class VideoModel:
     ) -> VideoPrediction:
         """Predict one video from its frames (T, H, W, 3) uint8 RGB; see `predict`."""
         video = ArrayVideo(frames, 0.0 if fps is None else fps)
-        if windows or self._is_long(video.seconds):
+        if windows or self.temporal is not None or self._is_long(video.seconds):
             clips = ClipTable((str(video.path),))
-            return self._combined(clips, [self._scan_array(one, video) for one in self.models])[0]
+            return self._combined(clips, self._scan_array(video))[0]
         outputs = np.array([_array_outputs(one, video) for one in self.models])
         mixed = mixture_of(self.models).outputs(outputs) if len(outputs) > 1 else outputs[0]
         scores = self.probabilities(mixed)
@@ -261,35 +267,49 @@ class VideoModel:
             return []
         me = processes.current()
         mine = range(me.rank, len(clips), me.size)
-        own = clips.select(mine)
-        scans = []
-        for number, one in enumerate(self.models):
-            plan, loading = one.record.plan, self._loading(one)
-            reader = GridReader(
-                own,
-                data_root,
-                grid_of(one),
-                plan.resolution,
-                decoder=plan.decoder,
-                remote_cache=one.record.data.remote_cache,
-                threads=decoding_threads(loading.workers, len(own)),
-            )
-            scan = Scan(reader, window_scorer(one), loading)
-            if on_done is not None:
-                before = number * len(own)
-                share = len(clips) / max(len(own), 1) / len(self.models)
-                scan.on_done = lambda done, b=before, s=share: on_done((b + done) * s)
-            scanned = {video.row: video for video in scan}
-            scans.append([scanned[row] for row in range(len(own))])
-        found = dict(zip(mine, self._combined(own, scans), strict=True))
+        scans = self.scan(clips.select(mine), data_root, on_done)
+        found = dict(zip(mine, self._combined(clips.select(mine), scans), strict=True))
         everywhere = {row: one for part in processes.all_gather(found) for row, one in part.items()}
         return [everywhere[row] for row in range(len(clips))]
 
-    def _scan_array(self, one: Loaded, video: ArrayVideo) -> list[Scanned]:
-        clips = ClipTable((str(video.path),))
-        reader = ArrayReader(clips, "", grid_of(one), one.record.plan.resolution, video=video)
-        loading = replace(self._loading(one), workers=0)
-        return list(Scan(reader, window_scorer(one), loading))
+    def scan(
+        self, clips: ClipTable, data_root: str, on_done: OnDone | None = None
+    ) -> list[list[Scanned]]:
+        """Return the outputs of each model for all windows of each video, in this process only."""
+        scans, count = [], len(self.models)
+        for number, (one, scorer) in enumerate(zip(self.models, self.scorers, strict=True)):
+            plan, loading = one.record.plan, self._loading(one)
+            reader = GridReader(
+                clips,
+                data_root,
+                scorer.grid,
+                plan.resolution,
+                decoder=plan.decoder,
+                remote_cache=one.record.data.remote_cache,
+                threads=decoding_threads(loading.workers, len(clips)),
+            )
+            scan = Scan(reader, scorer, loading)
+            if on_done is not None:
+                before, share = number * len(clips), processes.current().size / count
+                scan.on_done = lambda done, b=before, s=share: on_done((b + done) * s)
+            scanned = {video.row: video for video in scan}
+            scans.append([scanned[row] for row in range(len(clips))])
+        return scans
+
+    def _scan_array(self, video: ArrayVideo) -> list[list[Scanned]]:
+        clips, scans = ClipTable((str(video.path),)), []
+        for one, scorer in zip(self.models, self.scorers, strict=True):
+            side = one.record.plan.resolution
+            reader = ArrayReader(clips, "", scorer.grid, side, video=video)
+            scans.append(list(Scan(reader, scorer, replace(self._loading(one), workers=0))))
+        return scans
+
+    @cached_property
+    def scorers(self) -> list[WindowScorer]:
+        """The scorers of the models' windows."""
+        if self.task.finds_segments:
+            return [StepScorer(self.models[0])]
+        return [window_scorer(one) for one in self.models]
 
     def _loading(self, one: Loaded) -> Loading:
         loading = loading_of(one.record, workers=self.workers, device=self.device)
@@ -299,17 +319,12 @@ class VideoModel:
         self, clips: ClipTable, scans: Sequence[Sequence[Scanned]]
     ) -> list[VideoPrediction]:
         """Return the predictions from the scans of each model."""
-        spans = [
-            one.record.plan.clip_len * one.record.plan.frame_interval_sec for one in self.models
-        ]
         return [
-            self._of_scans(clips, row, of_video, spans)
+            self._of_scans(clips, row, of_video)
             for row, of_video in enumerate(zip(*scans, strict=True))
         ]
 
-    def _of_scans(
-        self, clips: ClipTable, row: int, scans: Sequence[Scanned], spans: Sequence[float]
-    ) -> VideoPrediction:
+    def _of_scans(self, clips: ClipTable, row: int, scans: Sequence[Scanned]) -> VideoPrediction:
         main = scans[0]
         prediction = VideoPrediction(
             clips.paths[row],
@@ -322,7 +337,11 @@ class VideoModel:
         )
         if not all(len(scan.starts) for scan in scans):
             return prediction
-        outputs = main.outputs
+        if self.temporal is not None:
+            steps = steps_of(main, self.scorers[0], len(self.classes) + 1)
+            windows = self.temporal.windows(steps)
+            return replace(prediction, scores=windows.scores.max(0), windows=windows)
+        outputs, spans = main.outputs, [scorer.grid.span_sec for scorer in self.scorers]
         if len(scans) > 1:
             outputs = mixture_of(self.models).outputs(_aligned(scans, spans))
         whole = self.task.mean_output(outputs, np.ones(len(outputs)))
@@ -332,25 +351,18 @@ class VideoModel:
         return replace(prediction, scores=self.probabilities(whole), windows=windows)
 
 
-def grid_of(one: Loaded) -> Grid:
-    """Return the grid of a model's windows."""
-    plan = one.record.plan
-    step = max(1, round(plan.clip_len * (1 - OVERLAP)))
-    return Grid(plan.clip_len, plan.frame_interval_sec, step)
-
-
 def _aligned(scans: Sequence[Scanned], spans: Sequence[float]) -> np.ndarray:
     """Return the outputs (M, N, K) of all models at the windows of the first model.
 
     Each window gets the output of the other model's window whose middle is the nearest.
     """
     wanted = scans[0].starts + spans[0] / 2
-    aligned = []
-    for scan, span in zip(scans, spans, strict=True):
-        middles = scan.starts + span / 2
-        nearest = np.abs(wanted[:, None] - middles).argmin(1)
-        aligned.append(scan.outputs[nearest])
-    return np.array(aligned)
+    return np.array(
+        [
+            scan.outputs[nearest(scan.starts + span / 2, wanted)]
+            for scan, span in zip(scans, spans, strict=True)
+        ]
+    )
 
 
 def _array_outputs(one: Loaded, video: ArrayVideo) -> np.ndarray:

@@ -14,6 +14,7 @@ from autox_video.backbones.libraries.folding import folded
 from autox_video.backbones.libraries.library_backbone import FrameBackbone
 from autox_video.evaluation.ensemble import Loaded
 from autox_video.evaluation.predict import Scorer
+from autox_video.prediction.grid_reader import Grid
 from autox_video.tasks.classification.head import ClipHead
 from autox_video.tasks.task import TASKS
 
@@ -21,14 +22,24 @@ FRAMES_AT_ONCE = 32
 """Number of frames whose features are computed at a time."""
 
 
+OVERLAP = 0.5
+"""Share of a window that it has in common with the next one."""
+
+
 class WindowScorer(Protocol):
     """Computes a model's outputs for windows."""
+
+    grid: Grid
+    """The windows that are scored."""
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Return what is kept of frames (N, S, S, 3) uint8, as an array (N, ...)."""
 
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Return outputs (N, K) for windows of encoded frames (N, T, ...)."""
+
+    def maps(self, windows: np.ndarray) -> Tensor:
+        """Return feature maps (N, C, T', H', W') for windows of encoded frames (N, T, ...)."""
 
 
 def window_scorer(one: Loaded) -> WindowScorer:
@@ -39,10 +50,18 @@ def window_scorer(one: Loaded) -> WindowScorer:
     return PixelScorer(one)
 
 
+def grid_of(one: Loaded) -> Grid:
+    """Return the grid of a model's windows."""
+    plan = one.record.plan
+    step = max(1, round(plan.clip_len * (1 - OVERLAP)))
+    return Grid(plan.clip_len, plan.frame_interval_sec, step)
+
+
 class PixelScorer:
     """Scores windows of pixels with any model."""
 
     def __init__(self, one: Loaded) -> None:
+        self._model, self.grid = one.model, grid_of(one)
         self._scorer = Scorer(one.model, TASKS[one.record.data.task])
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -55,12 +74,18 @@ class PixelScorer:
         outputs = self._scorer({"inputs": inputs, "positions": range(len(windows))})
         return np.array([outputs[position] for position in range(len(windows))])
 
+    @torch.inference_mode()
+    def maps(self, windows: np.ndarray) -> Tensor:
+        """Return feature maps (N, C, T', H', W') for windows (N, T, S, S, 3) uint8."""
+        data = {"inputs": torch.from_numpy(windows[:, None]), "labels": None}
+        return self._model.backbone(self._model.data_preprocessor(data)["inputs"][:, 0])
+
 
 class FeatureScorer:
     """Scores windows of features with an image model, which sees each frame by itself."""
 
     def __init__(self, one: Loaded) -> None:
-        self._model = one.model
+        self._model, self.grid = one.model, grid_of(one)
         self._backbone: nn.Module | None = None
         self._averages = type(one.model.cls_head) is ClipHead
         """Whether the head only sees the mean of a window's feature maps."""
@@ -82,6 +107,9 @@ class FeatureScorer:
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Return outputs (N, K) for windows of feature maps (N, T, C, H', W')."""
         head = self._model.cls_head
-        device = next(head.parameters()).device
-        features: Tensor = torch.from_numpy(windows).to(device).transpose(1, 2)
-        return head.task.outputs(head(features), 1).cpu().double().numpy()
+        return head.task.outputs(head(self.maps(windows)), 1).cpu().double().numpy()
+
+    def maps(self, windows: np.ndarray) -> Tensor:
+        """Return feature maps (N, C, T, H', W') for windows of frames' maps."""
+        device = next(self._model.cls_head.parameters()).device
+        return torch.from_numpy(windows).to(device).transpose(1, 2)

@@ -22,6 +22,9 @@ from autox_video.metrics.metric import METRICS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from autox_video.data.clip_table import ClipTable
+    from autox_video.data.listing.listing import Listing
+
 Label = int | tuple[int, ...]
 """The class index of a single-label clip, or all class indices of a multi-label clip."""
 
@@ -38,8 +41,25 @@ class Task(ABC):
     """Whether temperature scaling can calibrate the outputs."""
     balances_loss: ClassVar[bool]
     """Whether the training loss can be class-balanced."""
+    finds_segments: ClassVar[bool] = False
+    """Whether the model finds segments in recordings; it is then trained on windows of them, the
+    last class is the background, and a temporal head is fitted at the end."""
     main_scores: ClassVar[tuple[str, str]]
     """Names of the main score (used to select weights) without and with class balancing."""
+
+    # Data
+
+    @abstractmethod
+    def fits(self, clips: ClipTable, data_root: str) -> bool:
+        """Return whether `task: auto` may choose this task for inspected training clips."""
+
+    def training_clips(self, listing: Listing) -> Listing:
+        """Return an inspected listing with the clips that the model is trained on.
+
+        Raises:
+            ListingError: the clips do not suit the task.
+        """
+        return listing
 
     # Labels
 
@@ -138,12 +158,28 @@ TASKS: Registry[Task] = Registry(
     {
         "single_label": "autox_video.tasks.classification.single_label",
         "multi_label": "autox_video.tasks.classification.multi_label",
+        "localisation": "autox_video.tasks.localisation.localisation",
     },
 )
 
 
-def task_of(labels: Sequence[Label] | None, asked: str = "auto") -> str:
-    """Return the name of the requested task; for `auto`, of the task that fits the labels."""
-    if asked != "auto":
-        return TASKS[asked].name
-    return "multi_label" if labels and isinstance(labels[0], tuple) else "single_label"
+AUTOMATIC = ("localisation", "multi_label", "single_label")
+"""The tasks that `task: auto` chooses from; the first one that fits the clips is chosen."""
+CLASSIFICATION = "classification"
+"""Value of the key `task` that stands for single_label or multi_label."""
+
+
+def task_of(clips: ClipTable, data_root: str, asked: str = "auto") -> Task:
+    """Return the requested task; for `auto` and `classification`, the task that fits the clips.
+
+    Args:
+        clips: the training clips, inspected.
+        data_root: folder or URL that the paths are relative to.
+        asked: value of the key `task`.
+    """
+    if asked not in ("auto", CLASSIFICATION):
+        return TASKS[asked]
+    tasks = [TASKS[name] for name in AUTOMATIC]
+    if asked == CLASSIFICATION:
+        tasks = [task for task in tasks if not task.finds_segments]
+    return next(task for task in tasks if task.fits(clips, data_root))

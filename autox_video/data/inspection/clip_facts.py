@@ -57,6 +57,8 @@ class ClipFacts:
     """Clauses about anomalies in the clip and repairs made while reading it; usually empty."""
     is_even: bool = True
     """Whether frames are evenly spaced: frame N starts N / fps seconds after the first frame."""
+    whole_sec: float = 0.0
+    """Length of the whole video in seconds, if the clip is a part of it; otherwise 0."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "codec", sys.intern(self.codec))  # few names shared by many clips

@@ -119,7 +119,8 @@ def _of_part(video: ClipFacts, segment: Segment) -> ClipFacts:
         return ClipFacts(0, 0.0, 0.0, 0, 0, "", str(error))
     if seconds >= video.seconds:
         return video
-    return replace(video, seconds=seconds, frames=max(1, round(seconds * video.fps)))
+    frames = max(1, round(seconds * video.fps))
+    return replace(video, seconds=seconds, frames=frames, whole_sec=video.seconds)
 
 
 def shared_recordings(listing: Listing) -> list[str]:

@@ -13,6 +13,8 @@ from autox_video.tasks.task import TASKS, Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from autox_video.data.clip_table import ClipTable
+
 
 class MultiLabel(Task):
     """Multi-label classification with a sigmoid and binary cross-entropy for each class.
@@ -26,6 +28,10 @@ class MultiLabel(Task):
     calibrates = False
     balances_loss = False
     main_scores = ("mAP", "mAP")
+
+    def fits(self, clips: ClipTable, data_root: str) -> bool:
+        """Return whether the labels are sets of classes."""
+        return clips.has_label_sets
 
     def labels_of(self, targets: np.ndarray) -> np.ndarray:
         """Return the targets (N, K) unchanged."""

@@ -15,6 +15,8 @@ from autox_video.tasks.task import TASKS, Task
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from autox_video.data.clip_table import ClipTable
+
 
 class SingleLabel(Task):
     """Single-label classification with softmax and cross-entropy.
@@ -29,6 +31,10 @@ class SingleLabel(Task):
     calibrates = True
     balances_loss = True
     main_scores = ("top1", "balanced_accuracy")
+
+    def fits(self, clips: ClipTable, data_root: str) -> bool:
+        """Return whether each clip has a single label."""
+        return not clips.has_label_sets
 
     def labels_of(self, targets: np.ndarray) -> np.ndarray:
         """Return class indices (N,)."""

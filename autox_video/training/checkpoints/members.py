@@ -2,6 +2,8 @@
 
 An ensemble's file is the checkpoint of its main model, with an additional entry, `members`, for the
 other models. Code that does not support ensembles therefore finds the main model in the file.
+
+The tensors of a temporal head, which finds segments, are stored beside the weights of the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,8 @@ from autox_video.core.errors import CheckpointError
 MEMBERS, SHARE, TEMPERATURE = "members", "share", "temperature"
 """Key of the entry for the other members, and a member's keys besides its record and weights."""
 RECORD, WEIGHTS = "record", "state_dict"
+TEMPORAL_HEAD = "temporal_head"
+"""Key in `meta` of the description of a temporal head, and prefix of its tensors' names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +68,13 @@ def members_of(state: Mapping[str, Any], source: str) -> list[Member]:
     meta = state["meta"]
     try:
         about = meta.get(MEMBERS) or Member({}, {}).numbers
+        weights = {
+            name: tensor
+            for name, tensor in state[WEIGHTS].items()
+            if not name.startswith(f"{TEMPORAL_HEAD}.")
+        }
         entries = [
-            {RECORD: meta.get(RECORD, {}), WEIGHTS: state[WEIGHTS], **about},
+            {RECORD: meta.get(RECORD, {}), WEIGHTS: weights, **about},
             *state.get(MEMBERS, ()),
         ]
         if not all(isinstance(t, Tensor) for one in entries for t in one[WEIGHTS].values()):

@@ -1,0 +1,29 @@
+"""Temporal localisation: which classes occur in a recording, and when.
+
+A single-label classifier is trained on windows of the recordings, among them windows of the
+background. A temporal head on its features then finds the segments.
+"""
+
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.listing.listing import Listing
+from autox_video.tasks.classification.single_label import SingleLabel
+from autox_video.tasks.localisation.training_windows import as_windows, looks_like_recordings
+from autox_video.tasks.task import TASKS
+
+
+class Localisation(SingleLabel):
+    """Localisation of segments in recordings, at most one class at a time."""
+
+    name = "localisation"
+    finds_segments = True
+
+    def fits(self, clips: ClipTable, data_root: str) -> bool:
+        """Return whether the clips are segments of recordings with unlabelled time."""
+        return looks_like_recordings(clips, data_root)
+
+    def training_clips(self, listing: Listing) -> Listing:
+        """Return the listing with windows of the recordings as training and validation clips."""
+        return as_windows(listing)
+
+
+TASKS.register("localisation")(Localisation())

@@ -1,0 +1,205 @@
+"""Turn the labelled segments of recordings into windows of equal length, to train a classifier on.
+
+The windows of the background, the additional last class, are taken from where nothing is labelled.
+The result depends only on the segments, so that a resumed run gets the same windows.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from autox_video.core.errors import ListingError
+from autox_video.data.clip_table import ClipTable, Segment, video_keys
+from autox_video.data.inspection.clip_facts import ClipFacts
+from autox_video.data.listing.listing import Listing
+
+BACKGROUND_NAME = "background"
+"""Name of the class of windows in which nothing is labelled."""
+SHORTEST_SEC, LONGEST_SEC = 0.5, 4.0
+"""Bounds of the length of the windows."""
+STEP = 0.5
+"""Distance between two windows of a segment, as a share of their length."""
+MARGIN = 0.25
+"""Distance of background windows from labelled segments, as a share of their length."""
+MOST_OVERLAP_SEC = 0.1
+"""Segments of different classes may overlap by this much, as labels are not exact."""
+
+Rows = dict[int, list[int]]
+
+
+def as_windows(listing: Listing) -> Listing:
+    """Return the listing with windows in place of the segments of training and validation.
+
+    Test segments are kept. The listing must be inspected.
+
+    Raises:
+        ListingError: segments of different classes overlap, or nothing in the recordings is
+            unlabelled.
+    """
+    listing = _without_background_class(listing)
+    learnt = {name: clips for name, clips in listing.splits.items() if name != "test"}
+    lengths = [fact.seconds for clips in learnt.values() for fact in clips.readable().facts]
+    if not lengths:
+        return listing
+    span_sec = float(np.clip(np.median(lengths), SHORTEST_SEC, LONGEST_SEC))
+    classes = (*listing.classes, BACKGROUND_NAME)
+    tables = {
+        name: _windows_of(clips, span_sec, len(classes) - 1, listing)
+        for name, clips in learnt.items()
+    }
+    if not any(len(classes) - 1 in clips.classes() for clips in tables.values()):
+        raise ListingError(
+            f"{listing.train.source}: all of the recordings is labelled, so there is no "
+            "background to tell the classes from. Set task=classification, or leave a part "
+            "of the recordings unlabelled."
+        )
+    return replace(listing, classes=classes, **tables)
+
+
+def recordings_of(clips: ClipTable, root: str) -> dict[str, list[int]]:
+    """Return the rows of each recording, keyed by the recording's video key."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, key in enumerate(video_keys(clips.paths, root)):
+        rows[key].append(row)
+    return dict(rows)
+
+
+def _without_background_class(listing: Listing) -> Listing:
+    """Return the listing without the segments that are labelled as background."""
+    names = [name.lower() for name in listing.classes]
+    if BACKGROUND_NAME not in names:
+        return listing
+    number = names.index(BACKGROUND_NAME)
+    tables = {}
+    for name, clips in listing.splits.items():
+        kept = clips.select([r for r, label in enumerate(clips.labels or ()) if label != number])
+        labels = tuple(label - (label > number) for label in kept.labels or ())
+        tables[name] = replace(kept, labels=labels)
+    classes = tuple(c for index, c in enumerate(listing.classes) if index != number)
+    return replace(listing, classes=classes, **tables)
+
+
+def _windows_of(clips: ClipTable, span_sec: float, background: int, listing: Listing) -> ClipTable:
+    """Return the windows of a table of segments; unreadable segments are kept as they are."""
+    rows: list[int] = []
+    segments: list[Segment] = []
+    labels: list[int] = []
+    empty: list[tuple[int, Segment]] = []
+    for of_recording in recordings_of(clips, str(listing.data_root)).values():
+        good = [row for row in of_recording if clips.facts[row].error is None]
+        for row in set(of_recording) - set(good):
+            rows.append(row)
+            segments.append(clips.segment(row))
+            labels.append(clips.labels[row])
+        if not good:
+            continue
+        bounds = _bounds(clips.facts[good[0]])
+        parts = {row: _inside(clips.segment(row), bounds) for row in good}
+        _refuse_overlaps(clips, parts, listing.classes)
+        for row, part in parts.items():
+            for window in _windows_in(part, span_sec, bounds):
+                rows.append(row)
+                segments.append(window)
+                labels.append(clips.labels[row])
+        empty += [(good[0], window) for window in _unlabelled(parts.values(), span_sec, bounds)]
+    wanted = min(len(empty), max(1, len(rows)))
+    for place in np.linspace(0, len(empty) - 1, wanted).round().astype(int) if empty else ():
+        row, window = empty[place]
+        rows.append(row)
+        segments.append(window)
+        labels.append(background)
+    order = sorted(range(len(rows)), key=lambda place: (rows[place], segments[place]))
+    table = clips.select([rows[place] for place in order])
+    segments = [segments[place] for place in order]
+    facts = [_facts_of(fact, part) for fact, part in zip(table.facts, segments, strict=True)]
+    labels = tuple(labels[place] for place in order)
+    return replace(table, segments=segments, labels=labels, facts=facts)
+
+
+def _bounds(facts: ClipFacts) -> Segment:
+    """Return the start and end of a recording, as presentation times."""
+    return facts.start, facts.start + (facts.whole_sec or facts.seconds)
+
+
+def _inside(segment: Segment, bounds: Segment) -> Segment:
+    return max(segment[0], bounds[0]), min(segment[1], bounds[1])
+
+
+def _refuse_overlaps(
+    clips: ClipTable, parts: Mapping[int, Segment], classes: Sequence[str]
+) -> None:
+    ordered = sorted(parts, key=parts.get)
+    for one, other in pairwise(ordered):
+        together = parts[one][1] - parts[other][0]
+        if together > MOST_OVERLAP_SEC and clips.labels[one] != clips.labels[other]:
+            raise ListingError(
+                f"{clips.location(other)}: `{classes[clips.labels[other]]}` overlaps "
+                f"`{classes[clips.labels[one]]}` of the same recording by {together:.1f} s. "
+                "Localisation needs one class at a time; set task=multi_label to train on the "
+                "segments as clips."
+            )
+
+
+def _windows_in(part: Segment, span_sec: float, bounds: Segment) -> Iterator[Segment]:
+    """Yield windows within a segment, or the one around it if the segment is shorter."""
+    start, end = part
+    spare = end - start - span_sec
+    if spare <= 0:
+        first = (start + end - span_sec) / 2
+        first = min(max(first, bounds[0]), max(bounds[1] - span_sec, bounds[0]))
+        yield round(first, 3), round(min(first + span_sec, bounds[1]), 3)
+        return
+    count = 1 + int(np.ceil(spare / (STEP * span_sec)))
+    for first in np.linspace(start, start + spare, count).tolist():
+        yield round(first, 3), round(first + span_sec, 3)
+
+
+def _unlabelled(parts: Sequence[Segment], span_sec: float, bounds: Segment) -> Iterator[Segment]:
+    """Yield windows, one after the other, from where nothing is labelled."""
+    reached = bounds[0] - MARGIN * span_sec
+    for start, end in [*sorted(parts), (bounds[1] + MARGIN * span_sec, np.inf)]:
+        first, last = reached + MARGIN * span_sec, start - MARGIN * span_sec
+        count = int((last - first) / span_sec + 1e-6)
+        spare = last - first - count * span_sec
+        for number in range(count):
+            begin = first + spare * (number + 0.5) / count + number * span_sec
+            yield round(begin, 3), round(begin + span_sec, 3)
+        reached = max(reached, end)
+
+
+def _facts_of(facts: ClipFacts, part: Segment) -> ClipFacts:
+    if facts.error is not None:
+        return facts
+    seconds = part[1] - part[0]
+    whole_sec = facts.whole_sec or facts.seconds
+    frames = max(1, round(seconds * facts.fps))
+    return replace(facts, seconds=seconds, frames=frames, whole_sec=whole_sec)
+
+
+def looks_like_recordings(clips: ClipTable, root: str) -> bool:
+    """Return whether most videos have several segments with unlabelled time between them."""
+    if clips.segments is None or clips.has_label_sets or clips.facts is None:
+        return False
+    recordings = recordings_of(clips, root).values()
+    several = sum(_has_gaps(clips, rows) for rows in recordings)
+    return several > len(recordings) / 2
+
+
+def _has_gaps(clips: ClipTable, rows: Sequence[int]) -> bool:
+    good = [row for row in rows if clips.facts[row].error is None]
+    if len(good) < 2:
+        return False
+    bounds = _bounds(clips.facts[good[0]])
+    parts = sorted(_inside(clips.segment(row), bounds) for row in good)
+    labelled, reached = 0.0, bounds[0]
+    for start, end in parts:
+        labelled += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return labelled < LABELLED_SHARE * (bounds[1] - bounds[0])
+
+
+LABELLED_SHARE = 0.9
+"""A video of which a larger share is labelled counts as cut into clips, not as a recording."""
