@@ -100,7 +100,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     warn_of(listing.notes)
     inspected = inspect(listing, workers=settings.workers, remote_cache=settings.remote_cache)
     task = task_of(inspected.train, str(inspected.data_root), settings.task)
-    listed, inspected = inspected, task.training_clips(inspected)
+    listed = task.labelled_clips(inspected)
+    inspected = task.training_clips(listed)
     weights = None
     if stored is None:
         weights = clips_of_weights(settings.load_from, settings.data_root)

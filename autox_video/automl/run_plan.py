@@ -1,5 +1,6 @@
 """Train the planned model, use the remaining time for side runs, and keep the best weights."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ from autox_video.automl.search.study import check_storage
 from autox_video.automl.settle_plan import Planned
 from autox_video.config.settings import AUTO
 from autox_video.core.console import complain, say, say_detail
+from autox_video.data.listing.listing import Listing
 from autox_video.data.listing.written_list import read_list
 from autox_video.distributed import processes
 from autox_video.metrics.headline import IN_FOLDS
@@ -50,7 +52,7 @@ from autox_video.run.clock import running_clock
 from autox_video.run.work_dir import CONFIG, PROBES, TRAINED
 from autox_video.tasks.task import TASKS
 from autox_video.training.config.build_config import Deadline, build_config, write_config
-from autox_video.training.deadline import time_to_keep
+from autox_video.training.deadline import TEST_MARGIN, time_to_keep
 
 Figures = dict[str, Any]
 
@@ -78,6 +80,8 @@ class Job:
     num_val: int
     val_groups: np.ndarray | None
     """Group of each validation clip (N,); None if the choice of weights is not cross-validated."""
+    listed: Listing
+    """The clips as the user listed them, inspected."""
 
 
 def begin(planned: Planned, work_dir: Path) -> Job:
@@ -101,7 +105,8 @@ def begin(planned: Planned, work_dir: Path) -> Job:
     refits = (searches or not trains) and can_refit(prepared, plan)
     if searches and plan.evaluation:
         say_detail(_use_of_time_left(num_val, folds=bool(folds), refits=refits))
-    counts = TASKS[record.data.task].counts_right_clips
+    task = TASKS[record.data.task]
+    counts, combines = task.counts_right_clips, not task.finds_segments
     scores_choice = plan.evaluation and num_val < FEW_VALIDATION_CLIPS and counts
     return Job(
         work_dir,
@@ -112,9 +117,10 @@ def begin(planned: Planned, work_dir: Path) -> Job:
         storage=storage,
         folds=folds,
         refits=refits,
-        groups=_groups(prepared) if asked.ensemble == AUTO and num_val else None,
+        groups=_groups(prepared) if combines and asked.ensemble == AUTO and num_val else None,
         num_val=num_val,
         val_groups=groups_of(prepared, prepared.listing.val) if scores_choice else None,
+        listed=prepared.listed,
     )
 
 
@@ -130,6 +136,26 @@ def record_of(planned: Planned) -> RunRecord:
 
 def run(job: Job) -> Figures | None:
     """Run a job; return the metrics of the best weights, or None if nothing was evaluated."""
+    best = _run(job)
+    if best is not None and TASKS[job.record.data.task].finds_segments:
+        processes.run_on_rank_zero(lambda: _find_segments(job))
+    return best
+
+
+def _find_segments(job: Job) -> None:
+    """Complete the best weights so that they find segments in recordings."""
+    from autox_video.automl.temporal_stage import fit_segments
+
+    def left_sec() -> float:
+        if job.deadline is None:
+            return math.inf
+        clock = running_clock(job.work_dir, job.deadline.budget_sec)
+        return clock.left_sec - TEST_MARGIN * (job.testing_sec or 0.0)
+
+    fit_segments(job.record, job.listed, job.work_dir, left_sec)
+
+
+def _run(job: Job) -> Figures | None:
     work_dir, identity = job.work_dir, job.record.identity
     if job.record.plan.mode == "probe":
         return processes.run_on_rank_zero(lambda: _finish_probe(job))

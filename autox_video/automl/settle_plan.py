@@ -36,6 +36,7 @@ from autox_video.planning.time_limit import (
 )
 from autox_video.run.clock import BudgetClock
 from autox_video.run.work_dir import free_for_others_bytes
+from autox_video.tasks.task import TASKS
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -243,7 +244,12 @@ class _Planner:
         test = self.prepared.inspected.test
         span_sec = plan.clip_len * plan.frame_interval_sec
         rounds = mean_rounds(test.facts if test else (), span_sec, num_clips=plan.test_clips)
-        clips = Clips(stats.num_train, stats.num_val, self.test_clips, rounds)
+        task, listed = TASKS[stats.task], self.prepared.listed
+        clips = Clips(
+            *(stats.num_train, stats.num_val, self.test_clips, rounds),
+            recordings_sec=task.recordings_sec(listed, ("train", "val")),
+            test_recordings_sec=task.recordings_sec(listed, ("test",)) * (self.test_clips > 0),
+        )
         return predict(measured, plan, clips, used_sec=used_sec)
 
     def _measure(self, plan: Plan, limit_sec: float) -> Measured | None:

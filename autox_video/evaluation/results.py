@@ -123,12 +123,17 @@ def results(
     classes = provenance.classes
     return {
         "schema": SCHEMA,
-        **{name: getattr(provenance, name) for name in Provenance.__slots__},
+        **provenance_entries(provenance),
         "classes": list(classes),
         "metrics": _metrics(task, predictions, classes),
         "calibration": calibration,
         "predictions": [p.record(task, classes) for p in predictions],
     }
+
+
+def provenance_entries(provenance: Provenance) -> dict[str, Any]:
+    """Return the entries of results.json that say where predictions come from."""
+    return {name: getattr(provenance, name) for name in Provenance.__slots__}
 
 
 def _metrics(

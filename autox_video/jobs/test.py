@@ -34,9 +34,11 @@ from autox_video.evaluation.results import (
 from autox_video.evaluation.tested_clips import Model, clips_to_test
 from autox_video.jobs.next_steps import say_next_steps
 from autox_video.jobs.test_report import show_report
+from autox_video.jobs.test_segments import test_segments
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect, device_to_find
 from autox_video.planning.record import RunRecord
+from autox_video.prediction.recordings.truth import LabelledRecordings
 from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST, LOG
 from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root, is_remote
@@ -59,6 +61,19 @@ class PreparedTest:
     workers: int | None
     """Number of decoding processes per testing process; None to choose it automatically."""
     results_file: Path
+    recordings: LabelledRecordings | None = None
+    """The recordings and their true segments, if the model finds segments."""
+
+    def provenance(self) -> Provenance:
+        """Return where the predictions come from."""
+        return Provenance(
+            config=str(self.weights.parent / CONFIG),
+            checkpoint=str(self.weights),
+            checkpoint_sha256=sha256(self.weights),
+            decoder=self.record.plan.decoder,
+            classes=self.record.data.classes,
+            data_root=full_root(self.data_root),
+        )
 
 
 def transform(
@@ -103,6 +118,10 @@ def prepare_test(
     data = record.data
     model = Model(data.classes, data.root_digest, TASKS[data.task])
     clips = clips_to_test(settings, model, whole_folder=whole_folder)
+    recordings = None
+    if model.task.finds_segments:
+        recordings = LabelledRecordings.of(clips, settings.data_root, len(model.classes) - 1)
+        clips = recordings.clips
     decoder = _decoder(record.plan.decoder, settings.decoder)
     return PreparedTest(
         weights=weights,
@@ -112,11 +131,14 @@ def prepare_test(
         device=detect(device_to_find(settings.device, settings.gpus)).device,
         workers=None if settings.workers == AUTO else settings.workers,
         results_file=settings.results_file,
+        recordings=recordings,
     )
 
 
 def run_test(test: PreparedTest) -> dict[str, Any]:
     """Predict the clips; write, show and return the results. All processes must call this."""
+    if test.recordings is not None:
+        return test_segments(test)
     from autox_video.evaluation.ensemble import load_models, predict_all
 
     device = use_device(processes.current(), test.device)
@@ -155,14 +177,7 @@ def _finish(test: PreparedTest, predictions: Sequence[Prediction]) -> dict[str, 
     """Write results.json and mistakes.csv, and show the report."""
     _refuse_no_numbers(predictions, test.weights)
     _refuse_all_unreadable(predictions)
-    provenance = Provenance(
-        config=str(test.weights.parent / CONFIG),
-        checkpoint=str(test.weights),
-        checkpoint_sha256=sha256(test.weights),
-        decoder=test.record.plan.decoder,
-        classes=test.record.data.classes,
-        data_root=full_root(test.data_root),
-    )
+    provenance = test.provenance()
     from autox_video.training.checkpoints.checkpoint import read_meta
 
     task, summary = TASKS[test.record.data.task], None

@@ -11,6 +11,10 @@ STARTING_SHARE = 0.4
 """Time to start training and to exit, as a share of the import time."""
 LOADING_SHARE = 0.3
 """Time to load the best weights and start workers for the test, as a share of the import time."""
+WINDOWS_PER_SPAN = 2
+"""Number of windows per clip span when a whole recording is scanned, as windows overlap."""
+FITTING_SHARE = 0.015
+"""Time to fit a temporal head, in seconds per second of the recordings."""
 SAVING_SHARE = 0.01
 """Time spent on saving checkpoints, as a share of the training time."""
 
@@ -47,6 +51,11 @@ class Clips:
     """Number of clips in the final test; 0 if there is no test."""
     test_rounds: float = 1.0
     """Mean number of rounds of views per test clip; long clips get more than one round."""
+    recordings_sec: float = 0.0
+    """Total length of the training and validation recordings in which segments are found; 0 for
+    other tasks."""
+    test_recordings_sec: float = 0.0
+    """Total length of the test recordings in which segments are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +78,8 @@ class Prediction:
     """Share of training steps that use smaller clips (progressive resizing)."""
     early_cost: float = 1.0
     """Time of a step with smaller clips, relative to a step with full-size clips."""
+    segments_sec: float = 0.0
+    """Time after training to learn to find segments in recordings."""
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Prediction":
@@ -84,7 +95,7 @@ class Prediction:
     def total_sec(self) -> float:
         """The time of the whole run, from the start of the command to its end."""
         training_sec = self.training_sec + self.evaluating_sec + self.saving_sec
-        return self.preparing_sec + training_sec + self.testing_sec
+        return self.preparing_sec + training_sec + self.segments_sec + self.testing_sec
 
     @property
     def mean_epoch_sec(self) -> float:
@@ -105,7 +116,9 @@ class Prediction:
 
     def epochs_within(self, left_sec: float, plan: Plan) -> int:
         """Return how many epochs fit into `left_sec`, along with evaluations and the test."""
-        fixed_sec = self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
+        fixed_sec = (
+            self.segments_sec + self.testing_sec + (1 + _averages(plan)) * self.evaluation_sec
+        )
         fixed_sec += (self.first_epoch_sec - self.epoch_sec) * (1 + SAVING_SHARE)
         each_sec = self.mean_epoch_sec * (1 + SAVING_SHARE)
         each_sec += self.evaluation_sec / max(plan.evaluation, 1)
@@ -140,6 +153,11 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
     early_size = (plan.early_side / plan.resolution) ** 2
     views_sec = plan.test_clips * 3 * max(measured.view_sec, measured.probe_view_sec)
     testing_sec = clips.test * clips.test_rounds * clip_sec(measured.test_read_sec, views_sec)
+    span_sec = plan.clip_len * plan.frame_interval_sec
+    windows_sec = WINDOWS_PER_SPAN * measured.view_sec
+    scan_share = clip_sec(measured.test_read_sec / plan.test_clips, windows_sec) / span_sec
+    if clips.test_recordings_sec:
+        testing_sec = clips.test_recordings_sec * scan_share
     return Prediction(
         preparing_sec=used_sec + STARTING_SHARE * measured.importing_sec,
         training_sec=0.0,
@@ -152,6 +170,7 @@ def predict(measured: Measured, plan: Plan, clips: Clips, *, used_sec: float) ->
         bottleneck="decode" if read_sec / max(plan.workers, 1) > step_sec else "compute",
         early_share=plan.early_share,
         early_cost=clip_sec(read_sec, early_size * step_sec) / clip_sec(read_sec, step_sec),
+        segments_sec=clips.recordings_sec * (scan_share + FITTING_SHARE),
     ).of_plan(plan)
 
 

@@ -53,6 +53,10 @@ class Task(ABC):
     def fits(self, clips: ClipTable, data_root: str) -> bool:
         """Return whether `task: auto` may choose this task for inspected training clips."""
 
+    def labelled_clips(self, listing: Listing) -> Listing:
+        """Return an inspected listing with the clips whose labels the task uses."""
+        return listing
+
     def training_clips(self, listing: Listing) -> Listing:
         """Return an inspected listing with the clips that the model is trained on.
 
@@ -60,6 +64,15 @@ class Task(ABC):
             ListingError: the clips do not suit the task.
         """
         return listing
+
+    def recordings_sec(self, listing: Listing, splits: Sequence[str]) -> float:
+        """Return the length of the recordings in which segments are found, in seconds; 0 if none.
+
+        Args:
+            listing: the inspected clips as listed.
+            splits: names of the splits to count.
+        """
+        return 0.0
 
     # Labels
 

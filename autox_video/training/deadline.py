@@ -9,12 +9,13 @@ from autox_video.planning.predicted_time import Prediction, evaluations
 RESERVE_SHARE, RESERVE_SEC = 0.01, 1.5
 """Share of the time budget reserved for saving and shutdown, and its minimum in seconds."""
 TEST_MARGIN = 1.15
-"""Safety factor for the predicted test time, since testing cannot be cut short."""
+"""Safety factor for the predicted time after training, since it cannot be cut short."""
 
 
 def time_to_keep(budget_sec: float, prediction: Prediction) -> float:
     """Return how many seconds of a time budget are reserved for everything after training."""
-    return max(RESERVE_SHARE * budget_sec, RESERVE_SEC) + TEST_MARGIN * prediction.testing_sec
+    later_sec = prediction.segments_sec + prediction.testing_sec
+    return max(RESERVE_SHARE * budget_sec, RESERVE_SEC) + TEST_MARGIN * later_sec
 
 
 class End(NamedTuple):

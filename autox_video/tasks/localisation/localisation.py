@@ -4,10 +4,17 @@ A single-label classifier is trained on windows of the recordings, among them wi
 background. A temporal head on its features then finds the segments.
 """
 
+from collections.abc import Sequence
+
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.listing import Listing
 from autox_video.tasks.classification.single_label import SingleLabel
-from autox_video.tasks.localisation.training_windows import as_windows, looks_like_recordings
+from autox_video.tasks.localisation.training_windows import (
+    as_windows,
+    looks_like_recordings,
+    recording_facts,
+    without_background,
+)
 from autox_video.tasks.task import TASKS
 
 
@@ -21,9 +28,22 @@ class Localisation(SingleLabel):
         """Return whether the clips are segments of recordings with unlabelled time."""
         return looks_like_recordings(clips, data_root)
 
+    def labelled_clips(self, listing: Listing) -> Listing:
+        """Return the listing without segments that are labelled as background."""
+        return without_background(listing)
+
     def training_clips(self, listing: Listing) -> Listing:
         """Return the listing with windows of the recordings as training and validation clips."""
         return as_windows(listing)
+
+    def recordings_sec(self, listing: Listing, splits: Sequence[str]) -> float:
+        """Return the total length of the readable recordings in seconds."""
+        tables = [clips for name, clips in listing.splits.items() if name in splits]
+        return sum(
+            facts.whole_sec or facts.seconds
+            for clips in tables
+            for facts in recording_facts(clips, str(listing.data_root)).values()
+        )
 
 
 TASKS.register("localisation")(Localisation())

@@ -33,13 +33,12 @@ Rows = dict[int, list[int]]
 def as_windows(listing: Listing) -> Listing:
     """Return the listing with windows in place of the segments of training and validation.
 
-    Test segments are kept. The listing must be inspected.
+    Test segments are kept. The listing must be inspected, and without background segments.
 
     Raises:
         ListingError: segments of different classes overlap, or nothing in the recordings is
             unlabelled.
     """
-    listing = _without_background_class(listing)
     learnt = {name: clips for name, clips in listing.splits.items() if name != "test"}
     lengths = [fact.seconds for clips in learnt.values() for fact in clips.readable().facts]
     if not lengths:
@@ -67,7 +66,17 @@ def recordings_of(clips: ClipTable, root: str) -> dict[str, list[int]]:
     return dict(rows)
 
 
-def _without_background_class(listing: Listing) -> Listing:
+def recording_facts(clips: ClipTable, root: str) -> dict[str, ClipFacts]:
+    """Return the facts of each readable recording, keyed by the recording's video key."""
+    found = {}
+    for key, rows in recordings_of(clips, root).items():
+        good = [clips.facts[row] for row in rows if clips.facts[row].error is None]
+        if good:
+            found[key] = good[0]
+    return found
+
+
+def without_background(listing: Listing) -> Listing:
     """Return the listing without the segments that are labelled as background."""
     names = [name.lower() for name in listing.classes]
     if BACKGROUND_NAME not in names:
