@@ -76,7 +76,6 @@ LIGHT = (
     "prediction.timeline",
     "prediction.live.source",
     "prediction.timeline_table",
-    "prediction.live_source",
     "prediction.recordings.truth",
     "prediction.video_prediction",
     "automl.clip_review",

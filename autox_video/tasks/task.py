@@ -135,7 +135,12 @@ class Task(ABC):
     @property
     def metrics(self) -> list[str]:
         """The names of the task's metrics, starting with the built-in metrics."""
-        return [name for name in METRICS if self.name in METRICS[name].tasks]
+        return [name for name in METRICS if self.metrics_of in METRICS[name].tasks]
+
+    @property
+    def metrics_of(self) -> str:
+        """Name of the task whose metrics apply to this task."""
+        return self.name
 
     def intervals(self, scores: np.ndarray, labels: np.ndarray) -> dict[str, Interval]:
         """Return the 95% confidence interval of each metric; see `figures` for the arguments."""

@@ -23,6 +23,8 @@ class Localisation(SingleLabel):
 
     name = "localisation"
     finds_segments = True
+    metrics_of = SingleLabel.name
+    """The windows are scored like clips."""
 
     def fits(self, clips: ClipTable, data_root: str) -> bool:
         """Return whether the clips are segments of recordings with unlabelled time."""

@@ -75,13 +75,16 @@ class TemporalHead(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
+        options = {"width": width, "layers": layers, "dropout": dropout}
+        self.arguments = {"channels": channels, "classes": classes, "exclusive": exclusive}
+        self.arguments |= {**options, "stages": stages}
+        """The arguments from which the same network can be built, as plain values."""
         self.exclusive = exclusive
         logits = classes + exclusive
         self.register_buffer("mean", torch.zeros(channels, 1))
         self.register_buffer("deviation", torch.ones(channels, 1))
         self.register_buffer("log_weights", torch.zeros(logits, 1))
         self.channel_dropout = nn.Dropout1d(dropout)
-        options = {"width": width, "layers": layers, "dropout": dropout}
         self.first = DilatedLayers(channels, logits, **options)
         self.refinements = nn.ModuleList(
             DilatedLayers(logits, logits, **options) for _ in range(stages - 1)

@@ -1,0 +1,153 @@
+"""Labelled segments of recordings → windows of equal length, with background."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from autox_video.core.errors import ListingError
+from autox_video.data.clip_table import ClipTable
+from autox_video.data.inspection.clip_facts import ClipFacts
+from autox_video.data.listing.listing import Listing
+from autox_video.tasks.localisation.training_windows import (
+    as_windows,
+    looks_like_recordings,
+    recording_facts,
+    without_background,
+)
+
+VIDEO = ClipFacts(500, 25.0, 20.0, 64, 48, "h264", None)
+"""A recording of 20 s."""
+
+
+def table(*rows, video=VIDEO):
+    """Make a table from rows (path, start, end, label); infinite ends are allowed."""
+    segments = [(start, end) for _, start, end, _ in rows]
+    facts = [
+        replace(video, seconds=min(end, video.start + 20) - start, whole_sec=20.0)
+        for start, end in segments
+    ]
+    paths = [path for path, *_ in rows]
+    return ClipTable(paths, [label for *_, label in rows], segments, facts, source="list.csv")
+
+
+def listing(train, val=None, test=None, classes=("a", "b")):
+    return Listing("/data", classes, named=True, train=train, val=val, test=test)
+
+
+def windows(clips, label):
+    rows = zip(clips.paths, clips.segments, clips.labels, strict=True)
+    return [(path, *segment) for path, segment, of in rows if of == label]
+
+
+def test_windows_are_as_long_as_the_median_segment_and_cover_each_segment():
+    train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
+    made = as_windows(listing(train))
+    assert made.classes == ("a", "b", "background")
+    clips = made.train
+    assert windows(clips, 0) == [("r.mp4", 2.0, 4.0), ("r.mp4", 12.0, 14.0)]
+    # 1 s to spare: steps of at most half a window.
+    assert windows(clips, 1) == [("r.mp4", 6.0, 8.0), ("r.mp4", 7.0, 9.0)]
+    assert [fact.seconds for fact in clips.facts] == pytest.approx([2.0] * len(clips))
+    assert [fact.frames for fact in clips.facts] == [50] * len(clips)
+
+
+def test_background_windows_keep_away_from_segments():
+    train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
+    found = windows(as_windows(listing(train)).train, 2)
+    # With 0.5 s of margin, 9.5 to 11.5 s has room for one window, and 14.5 to 20 s for two.
+    assert found == [("r.mp4", 9.5, 11.5), ("r.mp4", 14.875, 16.875), ("r.mp4", 17.625, 19.625)]
+    for _, start, end in found:
+        assert end - start == pytest.approx(2.0)
+        for first, last in train.segments:
+            assert end <= first - 0.5 + 1e-6 or start >= last + 0.5 - 1e-6
+        assert start >= 0
+        assert end <= 20
+
+
+def test_a_short_segment_gets_the_window_around_it_within_the_recording():
+    train = table(
+        ("r.mp4", 0.2, 0.6, 0),
+        ("r.mp4", 5.0, 7.0, 1),
+        ("r.mp4", 9.0, 11.0, 1),
+        ("r.mp4", 19.6, 20.0, 0),
+    )
+    made = as_windows(listing(train)).train
+    assert windows(made, 0) == [("r.mp4", 0.0, 1.2), ("r.mp4", 18.8, 20.0)]
+
+
+def test_there_are_at_most_as_many_background_windows_as_others():
+    rows = [("r.mp4", float(s), s + 1.0, s % 2) for s in (4, 9)]
+    made = as_windows(listing(table(*rows))).train
+    counts = [len(windows(made, label)) for label in range(3)]
+    assert counts == [1, 1, 2]
+
+
+def test_test_segments_and_unreadable_segments_stay():
+    train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 8.0, 1), ("bad.mp4", 1.0, 2.0, 0))
+    bad = ClipFacts(0, 0.0, 0.0, 0, 0, "", "no video")
+    train = replace(train, facts=(*train.facts[:2], bad))
+    test = table(("t.mp4", 1.0, 5.0, 1))
+    made = as_windows(listing(train, test=test))
+    assert made.test is test
+    kept = [row for row, path in enumerate(made.train.paths) if path == "bad.mp4"]
+    assert [made.train.segments[row] for row in kept] == [(1.0, 2.0)]
+    assert [made.train.facts[row].error for row in kept] == ["no video"]
+
+
+def test_the_same_segments_give_the_same_windows():
+    rows = [(f"r{n}.mp4", float(s), s + 1.5, (s + n) % 2) for n in range(3) for s in (2, 7, 12)]
+    one, other = (as_windows(listing(table(*rows))).train for _ in range(2))
+    assert one == other
+    assert np.all(np.diff([len(windows(one, label)) for label in range(2)]) <= 1)
+
+
+def test_recordings_that_begin_late_use_presentation_times():
+    video = replace(VIDEO, start=3.0)
+    train = table(
+        ("r.mp4", 3.2, 3.6, 0), ("r.mp4", 8.0, 10.0, 1), ("r.mp4", 13, 15, 1), video=video
+    )
+    found = windows(as_windows(listing(train)).train, 0)
+    assert found == [("r.mp4", 3.0, 5.0)]
+    background = windows(as_windows(listing(train)).train, 2)
+    assert max(end for _, _, end in background) <= 23.0
+
+
+def test_overlapping_classes_are_refused_with_their_place():
+    train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 3.0, 6.0, 1))
+    with pytest.raises(ListingError, match=r"`b` overlaps `a` of the same recording by 1\.0 s"):
+        as_windows(listing(train))
+
+
+def test_recordings_without_unlabelled_time_are_refused():
+    train = table(("r.mp4", 0.0, 10.0, 0), ("r.mp4", 10.0, 20.0, 1))
+    with pytest.raises(ListingError, match="no background"):
+        as_windows(listing(train))
+
+
+def test_a_class_called_background_is_taken_for_it():
+    train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 5.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 2))
+    test = table(("t.mp4", 1.0, 5.0, 2), ("t.mp4", 8.0, 9.0, 1))
+    made = without_background(listing(train, test=test, classes=("a", "Background", "c")))
+    assert made.classes == ("a", "c")
+    assert made.train.labels == (0, 1)
+    assert made.test.labels == (1,)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1)], True),
+        ([("r.mp4", 0.0, 10.0, 0), ("r.mp4", 10.0, 20.0, 1)], False),  # all is labelled
+        ([("r.mp4", 2.0, 4.0, 0), ("s.mp4", 6.0, 9.0, 1)], False),  # one segment per video
+    ],
+)
+def test_recordings_are_told_from_clips(rows, expected):
+    assert looks_like_recordings(table(*rows), "/data") is expected
+
+
+def test_a_recording_counts_once():
+    train = table(("r.mp4", 2.0, 4.0, 0), ("./r.mp4", 6.0, 9.0, 1), ("s.mp4", 6.0, 9.0, 1))
+    facts = recording_facts(train, "/data")
+    assert sorted(facts) == ["r.mp4", "s.mp4"]
+    assert [fact.whole_sec for fact in facts.values()] == [20.0, 20.0]
