@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from autox_video.core.errors import CheckpointError, ListingError, ResourceError
 from autox_video.core.files import sha256, write_json
 from autox_video.core.run_log import log_file
 from autox_video.core.wording import counted
-from autox_video.data.clip_table import ClipTable
 from autox_video.distributed import processes
 from autox_video.distributed.launch import use_device
 from autox_video.evaluation.calibrated_predictions import calibration_of
@@ -24,7 +22,6 @@ from autox_video.evaluation.loading import loading_of
 from autox_video.evaluation.mistakes import outcomes, write_mistakes
 from autox_video.evaluation.results import (
     Prediction,
-    Provenance,
     is_of_clips,
     keep_other_results,
     mistakes_file,
@@ -33,47 +30,19 @@ from autox_video.evaluation.results import (
 )
 from autox_video.evaluation.tested_clips import Model, clips_to_test
 from autox_video.jobs.next_steps import say_next_steps
+from autox_video.jobs.prepared_test import PreparedTest
 from autox_video.jobs.test_report import show_report
 from autox_video.jobs.test_segments import test_segments
 from autox_video.machine.allocator import keep_freed_memory
 from autox_video.machine.hardware import detect, device_to_find
-from autox_video.planning.record import RunRecord
 from autox_video.prediction.recordings.truth import LabelledRecordings
-from autox_video.run.work_dir import BEST, BEST_SAFE, CONFIG, LATEST, LOG
+from autox_video.run.work_dir import BEST, BEST_SAFE, LATEST, LOG
 from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root, is_remote
 from autox_video.video.open_video import check_decoder
 
 WEIGHTS = (BEST, BEST_SAFE, LATEST)
 EXAMPLES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedTest:
-    """Everything that a process needs to run a test."""
-
-    weights: Path
-    record: RunRecord
-    """Run record from the weight file, with the decoder and remote cache from the settings."""
-    clips: ClipTable
-    data_root: str
-    device: str
-    workers: int | None
-    """Number of decoding processes per testing process; None to choose it automatically."""
-    results_file: Path
-    recordings: LabelledRecordings | None = None
-    """The recordings and their true segments, if the model finds segments."""
-
-    def provenance(self) -> Provenance:
-        """Return where the predictions come from."""
-        return Provenance(
-            config=str(self.weights.parent / CONFIG),
-            checkpoint=str(self.weights),
-            checkpoint_sha256=sha256(self.weights),
-            decoder=self.record.plan.decoder,
-            classes=self.record.data.classes,
-            data_root=full_root(self.data_root),
-        )
 
 
 def transform(

@@ -12,10 +12,10 @@ from autox_video.core.files import write_json
 from autox_video.core.wording import counted
 from autox_video.distributed import processes
 from autox_video.evaluation.results import SCHEMA, keep_other_results, provenance_entries
+from autox_video.jobs.prepared_test import PreparedTest
 from autox_video.metrics.intervals import score_text
 
 if TYPE_CHECKING:
-    from autox_video.jobs.test import PreparedTest
     from autox_video.prediction.video_model import VideoModel
     from autox_video.prediction.video_prediction import VideoPrediction
     from autox_video.tasks.localisation.metrics import Recording
@@ -33,7 +33,7 @@ SHOWN = {
 NAMED_UNREADABLE = 3
 
 
-def test_segments(test: "PreparedTest") -> dict[str, Any]:
+def test_segments(test: PreparedTest) -> dict[str, Any]:
     """Predict the recordings; write, show and return the results. All processes must call this.
 
     Raises:
@@ -60,7 +60,7 @@ test_segments.__test__ = False  # otherwise pytest would collect it
 
 
 def _finish(
-    test: "PreparedTest", model: "VideoModel", predictions: Sequence["VideoPrediction"]
+    test: PreparedTest, model: "VideoModel", predictions: Sequence["VideoPrediction"]
 ) -> dict[str, Any]:
     unreadable = [p for p in predictions if p.error is not None]
     if all(p.windows is None for p in predictions):
@@ -86,7 +86,7 @@ def _finish(
 
 
 def _records(
-    test: "PreparedTest", model: "VideoModel", predictions: Sequence["VideoPrediction"]
+    test: PreparedTest, model: "VideoModel", predictions: Sequence["VideoPrediction"]
 ) -> list[dict[str, Any]]:
     from autox_video.prediction.recordings.finding import found_in
     from autox_video.prediction.recordings.truth import as_records, within
@@ -109,7 +109,7 @@ def _records(
 
 
 def _metrics(
-    test: "PreparedTest", model: "VideoModel", predictions: Sequence["VideoPrediction"]
+    test: PreparedTest, model: "VideoModel", predictions: Sequence["VideoPrediction"]
 ) -> dict[str, Any] | None:
     """Return the metrics on recordings with labels, and the number of unreadable recordings."""
     from autox_video.tasks.localisation.metrics import (
@@ -131,7 +131,7 @@ def _metrics(
 
 
 def _compared(
-    test: "PreparedTest", model: "VideoModel", predictions: Sequence["VideoPrediction"]
+    test: PreparedTest, model: "VideoModel", predictions: Sequence["VideoPrediction"]
 ) -> list["Recording"]:
     from autox_video.prediction.recordings.finding import compared
     from autox_video.prediction.recordings.truth import within
