@@ -102,10 +102,11 @@ def begin(planned: Planned, work_dir: Path) -> Job:
         complain("storage: not used, as this run does not search (see time_budget and search).")
     elif storage:
         check_storage(storage, plan, prepared.data)
-    refits = (searches or not trains) and can_refit(prepared, plan)
+    task = TASKS[record.data.task]
+    # The temporal head is chosen on validation recordings, which the model must not have seen.
+    refits = (searches or not trains) and not task.finds_segments and can_refit(prepared, plan)
     if searches and plan.evaluation:
         say_detail(_use_of_time_left(num_val, folds=bool(folds), refits=refits))
-    task = TASKS[record.data.task]
     counts, combines = task.counts_right_clips, not task.finds_segments
     scores_choice = plan.evaluation and num_val < FEW_VALIDATION_CLIPS and counts
     return Job(

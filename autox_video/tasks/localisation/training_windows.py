@@ -18,10 +18,12 @@ from autox_video.data.listing.listing import Listing
 
 BACKGROUND_NAME = "background"
 """Name of the class of windows in which nothing is labelled."""
+SPAN_QUANTILE = 0.25
+"""Windows are as long as this quantile of the segments, so that most segments hold several."""
 SHORTEST_SEC, LONGEST_SEC = 0.5, 4.0
 """Bounds of the length of the windows."""
-STEP = 0.5
-"""Distance between two windows of a segment, as a share of their length."""
+STEP = 0.25
+"""Largest distance between two windows of a segment, as a share of their length."""
 MARGIN = 0.25
 """Distance of background windows from labelled segments, as a share of their length."""
 MOST_OVERLAP_SEC = 0.1
@@ -43,7 +45,7 @@ def as_windows(listing: Listing) -> Listing:
     lengths = [fact.seconds for clips in learnt.values() for fact in clips.readable().facts]
     if not lengths:
         return listing
-    span_sec = float(np.clip(np.median(lengths), SHORTEST_SEC, LONGEST_SEC))
+    span_sec = float(np.clip(np.quantile(lengths, SPAN_QUANTILE), SHORTEST_SEC, LONGEST_SEC))
     classes = (*listing.classes, BACKGROUND_NAME)
     tables = {
         name: _windows_of(clips, span_sec, len(classes) - 1, listing)
