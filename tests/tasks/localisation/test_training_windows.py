@@ -40,14 +40,14 @@ def windows(clips, label):
     return [(path, *segment) for path, segment, of in rows if of == label]
 
 
-def test_windows_are_as_long_as_the_median_segment_and_cover_each_segment():
+def test_windows_are_as_long_as_a_short_segment_and_cover_each_segment():
     train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
     made = as_windows(listing(train))
     assert made.classes == ("a", "b", "background")
     clips = made.train
     assert windows(clips, 0) == [("r.mp4", 2.0, 4.0), ("r.mp4", 12.0, 14.0)]
-    # 1 s to spare: steps of at most half a window.
-    assert windows(clips, 1) == [("r.mp4", 6.0, 8.0), ("r.mp4", 7.0, 9.0)]
+    # 1 s to spare: steps of at most a quarter of a window.
+    assert windows(clips, 1) == [("r.mp4", 6.0, 8.0), ("r.mp4", 6.5, 8.5), ("r.mp4", 7.0, 9.0)]
     assert [fact.seconds for fact in clips.facts] == pytest.approx([2.0] * len(clips))
     assert [fact.frames for fact in clips.facts] == [50] * len(clips)
 
@@ -68,12 +68,12 @@ def test_background_windows_keep_away_from_segments():
 def test_a_short_segment_gets_the_window_around_it_within_the_recording():
     train = table(
         ("r.mp4", 0.2, 0.6, 0),
-        ("r.mp4", 5.0, 7.0, 1),
-        ("r.mp4", 9.0, 11.0, 1),
+        *[("r.mp4", float(start), start + 2.0, 1) for start in (5, 8, 11, 14)],
         ("r.mp4", 19.6, 20.0, 0),
     )
     made = as_windows(listing(train)).train
-    assert windows(made, 0) == [("r.mp4", 0.0, 1.2), ("r.mp4", 18.8, 20.0)]
+    # The quantile lies a quarter of the way from 0.4 s to 2 s.
+    assert windows(made, 0) == [("r.mp4", 0.0, 0.8), ("r.mp4", 19.2, 20.0)]
 
 
 def test_there_are_at_most_as_many_background_windows_as_others():
@@ -108,7 +108,7 @@ def test_recordings_that_begin_late_use_presentation_times():
         ("r.mp4", 3.2, 3.6, 0), ("r.mp4", 8.0, 10.0, 1), ("r.mp4", 13, 15, 1), video=video
     )
     found = windows(as_windows(listing(train)).train, 0)
-    assert found == [("r.mp4", 3.0, 5.0)]
+    assert found == [("r.mp4", 3.0, 4.2)]
     background = windows(as_windows(listing(train)).train, 2)
     assert max(end for _, _, end in background) <= 23.0
 
