@@ -40,7 +40,7 @@ from autox_video.prediction.scan import Scan, Scanned, nearest
 from autox_video.prediction.sources import find_videos
 from autox_video.prediction.stream import LiveWindows, StreamLine, predict_stream
 from autox_video.prediction.video_prediction import VideoPrediction, Windows
-from autox_video.prediction.window_scorer import WindowScorer, window_scorer
+from autox_video.prediction.window_scorer import OVERLAP, WindowScorer, window_scorer
 from autox_video.tasks.task import TASKS, Task
 from autox_video.training.checkpoints.checkpoint import read_checkpoint, read_meta
 from autox_video.video.open_video import check_decoder
@@ -191,7 +191,8 @@ class VideoModel:
         """Yield a prediction for each window of a camera or stream, as soon as it is known.
 
         If predicting takes longer than the time between windows, windows are skipped. A connection
-        that breaks is restored. Of an ensemble, only the main model predicts.
+        that breaks is restored. Of an ensemble, only the main model predicts; of a localisation
+        model, only the classifier.
 
         Args:
             source: `camera:0`, /dev/video0, or an address such as rtsp://...
@@ -209,7 +210,7 @@ class VideoModel:
             outputs = scorer({"inputs": torch.from_numpy(frames[None]), "positions": [0]})[0]
             if len(self.models) > 1:
                 outputs = softened_outputs(outputs[None], np.array([one.temperature]), self.task)[0]
-            return self.probabilities(outputs)
+            return self.probabilities(outputs)[: len(self.classes)]  # without the background
 
         with LiveWindows(
             source,
