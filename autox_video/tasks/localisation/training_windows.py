@@ -4,14 +4,16 @@ The windows of the background, the additional last class, are taken from where n
 The result depends only on the segments, so that a resumed run gets the same windows.
 """
 
+import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from autox_video.core.errors import ListingError
+from autox_video.data.background_windows import background_windows
 from autox_video.data.clip_table import ClipTable, Segment, video_keys
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.listing.listing import Listing
@@ -98,8 +100,7 @@ def _windows_of(clips: ClipTable, span_sec: float, background: int, listing: Lis
     rows: list[int] = []
     segments: list[Segment] = []
     labels: list[int] = []
-    empty: list[tuple[int, Segment]] = []
-    for of_recording in recordings_of(clips, str(listing.data_root)).values():
+    for key, of_recording in recordings_of(clips, str(listing.data_root)).items():
         good = [row for row in of_recording if clips.facts[row].error is None]
         for row in set(of_recording) - set(good):
             rows.append(row)
@@ -110,18 +111,16 @@ def _windows_of(clips: ClipTable, span_sec: float, background: int, listing: Lis
         bounds = _bounds(clips.facts[good[0]])
         parts = {row: _inside(clips.segment(row), bounds) for row in good}
         _refuse_overlaps(clips, parts, listing.classes)
+        before = len(rows)
         for row, part in parts.items():
             for window in _windows_in(part, span_sec, bounds):
                 rows.append(row)
                 segments.append(window)
                 labels.append(clips.labels[row])
-        empty += [(good[0], window) for window in _unlabelled(parts.values(), span_sec, bounds)]
-    wanted = min(len(empty), max(1, len(rows)))
-    for place in np.linspace(0, len(empty) - 1, wanted).round().astype(int) if empty else ():
-        row, window = empty[place]
-        rows.append(row)
-        segments.append(window)
-        labels.append(background)
+        for window in _background_of(key, parts.values(), span_sec, bounds, len(rows) - before):
+            rows.append(good[0])
+            segments.append(window)
+            labels.append(background)
     order = sorted(range(len(rows)), key=lambda place: (rows[place], segments[place]))
     table = clips.select([rows[place] for place in order])
     segments = [segments[place] for place in order]
@@ -168,17 +167,20 @@ def _windows_in(part: Segment, span_sec: float, bounds: Segment) -> Iterator[Seg
         yield round(first, 3), round(first + span_sec, 3)
 
 
-def _unlabelled(parts: Sequence[Segment], span_sec: float, bounds: Segment) -> Iterator[Segment]:
-    """Yield windows, one after the other, from where nothing is labelled."""
-    reached = bounds[0] - MARGIN * span_sec
-    for start, end in [*sorted(parts), (bounds[1] + MARGIN * span_sec, np.inf)]:
-        first, last = reached + MARGIN * span_sec, start - MARGIN * span_sec
-        count = int((last - first) / span_sec + 1e-6)
-        spare = last - first - count * span_sec
-        for number in range(count):
-            begin = first + spare * (number + 0.5) / count + number * span_sec
-            yield round(begin, 3), round(begin + span_sec, 3)
-        reached = max(reached, end)
+def _background_of(
+    key: str, parts: Iterable[Segment], span_sec: float, bounds: Segment, count: int
+) -> Iterator[Segment]:
+    """Yield background windows of a recording, the same ones each time."""
+    begin_sec, end_sec = bounds
+    for start, end in background_windows(
+        [(start - begin_sec, end - begin_sec) for start, end in parts],
+        end_sec - begin_sec,
+        span_sec,
+        count=count,
+        rng=np.random.default_rng(zlib.crc32(key.encode("utf-8", "surrogateescape"))),
+        margin_sec=MARGIN * span_sec,
+    ):
+        yield round(begin_sec + start, 3), round(begin_sec + end, 3)
 
 
 def _facts_of(facts: ClipFacts, part: Segment) -> ClipFacts:

