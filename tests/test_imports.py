@@ -63,7 +63,7 @@ LIGHT = (
     "tasks.localisation.localisation",
     "tasks.localisation.metrics",
     "tasks.localisation.segments",
-    "tasks.localisation.training_windows",
+    "tasks.localisation.training_clips",
     "tasks.localisation.metrics",
     "tasks.localisation.segments",
     "data.label_array",

@@ -116,6 +116,8 @@ def prepare(settings: Settings, *, resuming: bool) -> Prepared:
     readable = readable_listing(inspected, strict=settings.strict)
     hardware = look_around(settings.device, settings.gpus, deterministic=settings.deterministic)
     stats = summarize(inspected, task.name)
+    if (clip_seconds := task.clip_seconds(listed)) is not None:
+        stats = replace(stats, seconds_median=clip_seconds)
     basis = Basis(settings, stats, hardware)
     terms = Terms.of(settings, hardware.device)
     if stored is None:

@@ -65,6 +65,14 @@ class Task(ABC):
         """
         return listing
 
+    def clip_seconds(self, listing: Listing) -> float | None:
+        """Return the length of video that the model should see at a time, in seconds.
+
+        None stands for the median length of the clips. The clips are those that
+        `labelled_clips` returns.
+        """
+        return None
+
     def recordings_sec(self, listing: Listing, splits: Sequence[str]) -> float:
         """Return the length of the recordings in which segments are found, in seconds; 0 if none.
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.listing.listing import Listing
 from autox_video.tasks.classification.single_label import SingleLabel
-from autox_video.tasks.localisation.training_windows import (
-    as_windows,
+from autox_video.tasks.localisation.training_clips import (
+    as_training_clips,
     looks_like_recordings,
     recording_facts,
+    window_seconds,
     without_background,
 )
 from autox_video.tasks.task import TASKS
@@ -35,8 +36,12 @@ class Localisation(SingleLabel):
         return without_background(listing)
 
     def training_clips(self, listing: Listing) -> Listing:
-        """Return the listing with windows of the recordings as training and validation clips."""
-        return as_windows(listing)
+        """Return the listing with parts of the recordings as training and validation clips."""
+        return as_training_clips(listing)
+
+    def clip_seconds(self, listing: Listing) -> float | None:
+        """Return the length of the windows that the model sees, in seconds."""
+        return window_seconds(listing)
 
     def recordings_sec(self, listing: Listing, splits: Sequence[str]) -> float:
         """Return the total length of the readable recordings in seconds."""

@@ -9,8 +9,8 @@ from autox_video.core.errors import ListingError
 from autox_video.data.clip_table import ClipTable
 from autox_video.data.inspection.clip_facts import ClipFacts
 from autox_video.data.listing.listing import Listing
-from autox_video.tasks.localisation.training_windows import (
-    as_windows,
+from autox_video.tasks.localisation.training_clips import (
+    as_training_clips,
     looks_like_recordings,
     recording_facts,
     without_background,
@@ -42,7 +42,7 @@ def windows(clips, label):
 
 def test_windows_are_as_long_as_a_short_segment_and_cover_each_segment():
     train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
-    made = as_windows(listing(train))
+    made = as_training_clips(listing(train))
     assert made.classes == ("a", "b", "background")
     clips = made.train
     assert windows(clips, 0) == [("r.mp4", 2.0, 4.0), ("r.mp4", 12.0, 14.0)]
@@ -54,7 +54,7 @@ def test_windows_are_as_long_as_a_short_segment_and_cover_each_segment():
 
 def test_background_windows_keep_away_from_segments():
     train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
-    found = windows(as_windows(listing(train)).train, 2)
+    found = windows(as_training_clips(listing(train)).train, 2)
     assert len(found) == 5
     for _, start, end in found:
         assert end - start == pytest.approx(2.0)
@@ -70,14 +70,14 @@ def test_a_short_segment_gets_the_window_around_it_within_the_recording():
         *[("r.mp4", float(start), start + 2.0, 1) for start in (5, 8, 11, 14)],
         ("r.mp4", 19.6, 20.0, 0),
     )
-    made = as_windows(listing(train)).train
+    made = as_training_clips(listing(train)).train
     # The quantile lies a quarter of the way from 0.4 s to 2 s.
     assert windows(made, 0) == [("r.mp4", 0.0, 0.8), ("r.mp4", 19.2, 20.0)]
 
 
 def test_there_are_as_many_background_windows_as_others():
     rows = [("r.mp4", float(s), s + 1.0, s % 2) for s in (4, 9)]
-    made = as_windows(listing(table(*rows))).train
+    made = as_training_clips(listing(table(*rows))).train
     counts = [len(windows(made, label)) for label in range(3)]
     assert counts == [1, 1, 2]
 
@@ -87,7 +87,7 @@ def test_test_segments_and_unreadable_segments_stay():
     bad = ClipFacts(0, 0.0, 0.0, 0, 0, "", "no video")
     train = replace(train, facts=(*train.facts[:2], bad))
     test = table(("t.mp4", 1.0, 5.0, 1))
-    made = as_windows(listing(train, test=test))
+    made = as_training_clips(listing(train, test=test))
     assert made.test is test
     kept = [row for row, path in enumerate(made.train.paths) if path == "bad.mp4"]
     assert [made.train.segments[row] for row in kept] == [(1.0, 2.0)]
@@ -96,7 +96,7 @@ def test_test_segments_and_unreadable_segments_stay():
 
 def test_the_same_segments_give_the_same_windows():
     rows = [(f"r{n}.mp4", float(s), s + 1.5, (s + n) % 2) for n in range(3) for s in (2, 7, 12)]
-    one, other = (as_windows(listing(table(*rows))).train for _ in range(2))
+    one, other = (as_training_clips(listing(table(*rows))).train for _ in range(2))
     assert one == other
     assert np.all(np.diff([len(windows(one, label)) for label in range(2)]) <= 1)
 
@@ -106,22 +106,22 @@ def test_recordings_that_begin_late_use_presentation_times():
     train = table(
         ("r.mp4", 3.2, 3.6, 0), ("r.mp4", 8.0, 10.0, 1), ("r.mp4", 13, 15, 1), video=video
     )
-    found = windows(as_windows(listing(train)).train, 0)
+    found = windows(as_training_clips(listing(train)).train, 0)
     assert found == [("r.mp4", 3.0, 4.2)]
-    background = windows(as_windows(listing(train)).train, 2)
+    background = windows(as_training_clips(listing(train)).train, 2)
     assert max(end for _, _, end in background) <= 23.0
 
 
 def test_overlapping_classes_are_refused_with_their_place():
     train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 3.0, 6.0, 1))
     with pytest.raises(ListingError, match=r"`b` overlaps `a` of the same recording by 1\.0 s"):
-        as_windows(listing(train))
+        as_training_clips(listing(train))
 
 
 def test_recordings_without_unlabelled_time_are_refused():
     train = table(("r.mp4", 0.0, 10.0, 0), ("r.mp4", 10.0, 20.0, 1))
     with pytest.raises(ListingError, match="no background"):
-        as_windows(listing(train))
+        as_training_clips(listing(train))
 
 
 def test_a_class_called_background_is_taken_for_it():

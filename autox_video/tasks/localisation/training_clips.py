@@ -1,7 +1,8 @@
-"""Turn the labelled segments of recordings into windows of equal length, to train a classifier on.
+"""Turn the labelled segments of recordings into the clips that a classifier is trained on.
 
-The windows of the background, the additional last class, are taken from where nothing is labelled.
-The result depends only on the segments, so that a resumed run gets the same windows.
+The model sees windows of one length, at random positions in these clips. Clips of the background,
+the additional last class, are taken from where nothing is labelled. The result depends only on the
+segments, so that a resumed run gets the same clips.
 """
 
 import zlib
@@ -20,12 +21,12 @@ from autox_video.data.listing.listing import Listing
 
 BACKGROUND_NAME = "background"
 """Name of the class of windows in which nothing is labelled."""
-SPAN_QUANTILE = 0.25
-"""Windows are as long as this quantile of the segments, so that most segments hold several."""
+WINDOW_QUANTILE = 0.25
+"""Windows are as long as this quantile of the segments, so that most segments hold a window."""
 SHORTEST_SEC, LONGEST_SEC = 0.5, 4.0
 """Bounds of the length of the windows."""
-STEP = 0.25
-"""Largest distance between two windows of a segment, as a share of their length."""
+CLIP_WINDOWS = 2
+"""Length of a clip in windows; longer segments are divided."""
 MARGIN = 0.25
 """Distance of background windows from labelled segments, as a share of their length."""
 MOST_OVERLAP_SEC = 0.1
@@ -34,8 +35,21 @@ MOST_OVERLAP_SEC = 0.1
 Rows = dict[int, list[int]]
 
 
-def as_windows(listing: Listing) -> Listing:
-    """Return the listing with windows in place of the segments of training and validation.
+def window_seconds(listing: Listing) -> float | None:
+    """Return the length of the windows that the model sees, in seconds; None without segments."""
+    lengths = [
+        fact.seconds
+        for name, clips in listing.splits.items()
+        if name != "test"
+        for fact in clips.readable().facts
+    ]
+    if not lengths:
+        return None
+    return float(np.clip(np.quantile(lengths, WINDOW_QUANTILE), SHORTEST_SEC, LONGEST_SEC))
+
+
+def as_training_clips(listing: Listing) -> Listing:
+    """Return the listing with clips of the classes and of the background to train on.
 
     Test segments are kept. The listing must be inspected, and without background segments.
 
@@ -43,15 +57,14 @@ def as_windows(listing: Listing) -> Listing:
         ListingError: segments of different classes overlap, or nothing in the recordings is
             unlabelled.
     """
-    learnt = {name: clips for name, clips in listing.splits.items() if name != "test"}
-    lengths = [fact.seconds for clips in learnt.values() for fact in clips.readable().facts]
-    if not lengths:
+    window_sec = window_seconds(listing)
+    if window_sec is None:
         return listing
-    span_sec = float(np.clip(np.quantile(lengths, SPAN_QUANTILE), SHORTEST_SEC, LONGEST_SEC))
     classes = (*listing.classes, BACKGROUND_NAME)
     tables = {
-        name: _windows_of(clips, span_sec, len(classes) - 1, listing)
-        for name, clips in learnt.items()
+        name: _clips_of(clips, window_sec, len(classes) - 1, listing)
+        for name, clips in listing.splits.items()
+        if name != "test"
     }
     if not any(len(classes) - 1 in clips.classes() for clips in tables.values()):
         raise ListingError(
@@ -95,8 +108,8 @@ def without_background(listing: Listing) -> Listing:
     return replace(listing, classes=classes, **tables)
 
 
-def _windows_of(clips: ClipTable, span_sec: float, background: int, listing: Listing) -> ClipTable:
-    """Return the windows of a table of segments; unreadable segments are kept as they are."""
+def _clips_of(clips: ClipTable, window_sec: float, background: int, listing: Listing) -> ClipTable:
+    """Return the clips to train on; unreadable segments are kept as they are."""
     rows: list[int] = []
     segments: list[Segment] = []
     labels: list[int] = []
@@ -113,13 +126,13 @@ def _windows_of(clips: ClipTable, span_sec: float, background: int, listing: Lis
         _refuse_overlaps(clips, parts, listing.classes)
         before = len(rows)
         for row, part in parts.items():
-            for window in _windows_in(part, span_sec, bounds):
+            for clip in _divided(part, window_sec, bounds):
                 rows.append(row)
-                segments.append(window)
+                segments.append(clip)
                 labels.append(clips.labels[row])
-        for window in _background_of(key, parts.values(), span_sec, bounds, len(rows) - before):
+        for clip in _background_of(key, parts.values(), window_sec, bounds, len(rows) - before):
             rows.append(good[0])
-            segments.append(window)
+            segments.append(clip)
             labels.append(background)
     order = sorted(range(len(rows)), key=lambda place: (rows[place], segments[place]))
     table = clips.select([rows[place] for place in order])
@@ -153,33 +166,40 @@ def _refuse_overlaps(
             )
 
 
-def _windows_in(part: Segment, span_sec: float, bounds: Segment) -> Iterator[Segment]:
-    """Yield windows within a segment, or the one around it if the segment is shorter."""
+def _divided(part: Segment, window_sec: float, bounds: Segment) -> Iterator[Segment]:
+    """Yield equal parts of a segment, or the window around it if the segment is shorter."""
     start, end = part
-    spare = end - start - span_sec
-    if spare <= 0:
-        first = (start + end - span_sec) / 2
-        first = min(max(first, bounds[0]), max(bounds[1] - span_sec, bounds[0]))
-        yield round(first, 3), round(min(first + span_sec, bounds[1]), 3)
+    if end - start <= window_sec:
+        first = (start + end - window_sec) / 2
+        first = min(max(first, bounds[0]), max(bounds[1] - window_sec, bounds[0]))
+        yield round(first, 3), round(min(first + window_sec, bounds[1]), 3)
         return
-    count = 1 + int(np.ceil(spare / (STEP * span_sec)))
-    for first in np.linspace(start, start + spare, count).tolist():
-        yield round(first, 3), round(first + span_sec, 3)
+    count = max(1, round((end - start) / (CLIP_WINDOWS * window_sec)))
+    edges = np.linspace(start, end, count + 1).round(3).tolist()
+    yield from pairwise(edges)
 
 
 def _background_of(
-    key: str, parts: Iterable[Segment], span_sec: float, bounds: Segment, count: int
+    key: str, parts: Iterable[Segment], window_sec: float, bounds: Segment, count: int
 ) -> Iterator[Segment]:
-    """Yield background windows of a recording, the same ones each time."""
+    """Yield clips of the background of a recording, the same ones each time.
+
+    They are as long as clips of the classes; if no gap has room for that, as long as a window.
+    """
     begin_sec, end_sec = bounds
-    for start, end in background_windows(
-        [(start - begin_sec, end - begin_sec) for start, end in parts],
-        end_sec - begin_sec,
-        span_sec,
-        count=count,
-        rng=np.random.default_rng(zlib.crc32(key.encode("utf-8", "surrogateescape"))),
-        margin_sec=MARGIN * span_sec,
-    ):
+    shifted = [(start - begin_sec, end - begin_sec) for start, end in parts]
+    for length_sec in (CLIP_WINDOWS * window_sec, window_sec):
+        found = background_windows(
+            shifted,
+            end_sec - begin_sec,
+            length_sec,
+            count=count,
+            rng=np.random.default_rng(zlib.crc32(key.encode("utf-8", "surrogateescape"))),
+            margin_sec=MARGIN * window_sec,
+        )
+        if found:
+            break
+    for start, end in found:
         yield round(begin_sec + start, 3), round(begin_sec + end, 3)
 
 
