@@ -13,6 +13,7 @@ from autox_video.tasks.localisation.training_clips import (
     as_training_clips,
     looks_like_recordings,
     recording_facts,
+    window_seconds,
     without_background,
 )
 
@@ -40,28 +41,33 @@ def windows(clips, label):
     return [(path, *segment) for path, segment, of in rows if of == label]
 
 
-def test_windows_are_as_long_as_a_short_segment_and_cover_each_segment():
-    train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
+def test_windows_are_as_long_as_a_short_segment_and_clips_about_twice_as_long():
+    train = table(("r.mp4", 1.0, 3.0, 0), ("r.mp4", 4.0, 6.0, 0), ("r.mp4", 7.0, 14.0, 1))
     made = as_training_clips(listing(train))
+    assert window_seconds(listing(train)) == 2.0
     assert made.classes == ("a", "b", "background")
     clips = made.train
-    assert windows(clips, 0) == [("r.mp4", 2.0, 4.0), ("r.mp4", 12.0, 14.0)]
-    # 1 s to spare: steps of at most a quarter of a window.
-    assert windows(clips, 1) == [("r.mp4", 6.0, 8.0), ("r.mp4", 6.5, 8.5), ("r.mp4", 7.0, 9.0)]
-    assert [fact.seconds for fact in clips.facts] == pytest.approx([2.0] * len(clips))
-    assert [fact.frames for fact in clips.facts] == [50] * len(clips)
+    assert windows(clips, 0) == [("r.mp4", 1.0, 3.0), ("r.mp4", 4.0, 6.0)]
+    # 7 s are nearest to two clips of 4 s.
+    assert windows(clips, 1) == [("r.mp4", 7.0, 10.5), ("r.mp4", 10.5, 14.0)]
+    lengths = [end - start for start, end in clips.segments]
+    assert [fact.seconds for fact in clips.facts] == pytest.approx(lengths)
+    assert [fact.frames for fact in clips.facts] == [round(25 * length) for length in lengths]
 
 
-def test_background_windows_keep_away_from_segments():
-    train = table(("r.mp4", 2.0, 4.0, 0), ("r.mp4", 6.0, 9.0, 1), ("r.mp4", 12.0, 14.0, 0))
-    found = windows(as_training_clips(listing(train)).train, 2)
-    assert len(found) == 5
-    for _, start, end in found:
-        assert end - start == pytest.approx(2.0)
+@pytest.mark.parametrize(("end", "length"), [(16.0, 2.0), (15.0, 4.0)])
+def test_background_clips_keep_away_from_segments(end, length):
+    """They are as long as two windows where there is room, else as long as one."""
+    train = table(("r.mp4", 1.0, 3.0, 0), ("r.mp4", 4.0, 6.0, 0), ("r.mp4", 7.0, end, 1))
+    made = as_training_clips(listing(train)).train
+    found = windows(made, 2)
+    assert len(found) == len(made) - len(found)
+    for _, start, stop in found:
+        assert stop - start == pytest.approx(length)
         for first, last in train.segments:
-            assert end <= first - 0.5 + 1e-6 or start >= last + 0.5 - 1e-6
+            assert stop <= first - 0.5 + 1e-3 or start >= last + 0.5 - 1e-3
         assert start >= 0
-        assert end <= 20
+        assert stop <= 20
 
 
 def test_a_short_segment_gets_the_window_around_it_within_the_recording():
