@@ -133,8 +133,10 @@ class Settings(BaseModel):
         whole(2, 1_000_000), "Number of classes. auto: counted in the lists."
     )
     task: str = _key(
-        text("single_label, multi_label, a task that a module of custom_imports registers"),
-        "What to train for. auto: single_label or multi_label, depending on the labels.",
+        text("classification, localisation, a task that a module of custom_imports registers"),
+        "What to train for. localisation: find segments in recordings. classification: classify "
+        "clips, with one or several classes each, depending on the labels. auto: localisation if "
+        "most videos have several segments and unlabelled time, else classification.",
     )
     multi_label: bool | Auto = _key(
         FLAG,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autox_video.core.errors import ListingError
 from autox_video.metrics.calibration import calibration_figures, with_temperature
 from autox_video.tasks.classification.metrics import class_accuracy, clip_losses, effective_clips
 from autox_video.tasks.task import TASKS, Task
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from autox_video.data.clip_table import ClipTable
+    from autox_video.data.listing.listing import Listing
 
 
 class SingleLabel(Task):
@@ -35,6 +37,16 @@ class SingleLabel(Task):
     def fits(self, clips: ClipTable, data_root: str) -> bool:
         """Return whether each clip has a single label."""
         return not clips.has_label_sets
+
+    def training_clips(self, listing: Listing) -> Listing:
+        """Return the listing; raise ListingError if it has only one class."""
+        if len(listing.classes) < 2:
+            raise ListingError(
+                f"{listing.train.source}: all clips are of the class `{listing.classes[0]}`; at "
+                "least two classes are needed. To find the segments of one class in recordings, "
+                "set task=localisation."
+            )
+        return listing
 
     def labels_of(self, targets: np.ndarray) -> np.ndarray:
         """Return class indices (N,)."""

@@ -254,7 +254,8 @@ class _Numbering:
         self, classes: Sequence[str], index: dict[str, int], *, named: bool
     ) -> list[str]:
         source = self.splits["train"].source
-        if len(classes) < 2:
+        # Segments of one class can be told from the rest of their videos (localisation).
+        if len(classes) < 2 and self.splits["train"].segments is None:
             return [
                 f"{source}: all clips are of the class `{classes[0]}`; at least two classes are "
                 "needed."
