@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from autox_video.planning.choice import GIVEN, Choice, by_rule, by_user
 from autox_video.planning.draft import Draft, by_start
+from autox_video.tasks.task import TASKS
 
 AUGMENTATIONS: dict[str, dict[str, float]] = {
     "light": {},
@@ -34,6 +35,13 @@ smallest_crop = by_start(
     scratch=(0.8, "from scratch: mild crops keep the motion in view"),
     pretrained=(0.08, "standard range for pretrained weights"),
 )
+
+
+def augment_strength(draft: Draft) -> Choice:
+    """Choose the factor for augmentation: clips of the same recordings have few backgrounds."""
+    if TASKS[draft.stats.task].finds_segments:
+        return by_rule(2.0, "many clips of few recordings: varied crops and colours")
+    return by_rule(1.0, "`augment` and crops as defined")
 
 
 def early_share(draft: Draft) -> Choice:

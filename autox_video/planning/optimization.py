@@ -194,6 +194,8 @@ def class_balance(draft: Draft) -> Choice:
         return by_user(asked)
     if not can_balance:
         return by_rule(False, "not available for multi-label training")
+    if TASKS[draft.stats.task].finds_segments:
+        return by_rule(False, "the background is the most common class in recordings, too")
     counts = f"{most} clips per class" if fewest == most else f"{fewest} to {most} clips per class"
     if most < IMBALANCE * max(fewest, 1):
         return by_rule(False, f"{counts}: balanced enough")

@@ -155,9 +155,7 @@ class Plan:
     flip: bool = chosen(augmentation.flip, "flip")
     augment: Mapping[str, float] = computed(augmentation.augment, "augment")
     """Augmentation in addition to crops and flips, as fields of `Strengths`."""
-    augment_strength: float = chosen(
-        always(1.0, "`augment` and crops as defined"), "augment_strength"
-    )
+    augment_strength: float = chosen(augmentation.augment_strength, "augment_strength")
     """Factor for `augment` and exponent for `smallest_crop`; 0 turns off both augmentations."""
     cache: str | None = computed(always(None, "not chosen yet"), "cache", change="")
     """Folder for decoded frames; None for no cache."""
