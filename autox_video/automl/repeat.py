@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autox_video.config.settings import AUTO, DATA_KEYS, Settings
+from autox_video.config.settings import AUTO, Settings
 from autox_video.core.durations import duration
 from autox_video.core.errors import CheckpointError, ConfigError
 from autox_video.planning.choice import USER, Choice
@@ -17,6 +17,12 @@ from autox_video.planning.record import RECORD_SCHEMA, RunRecord, load_stored
 from autox_video.run.work_dir import RECORD
 from autox_video.tasks.task import TASKS
 from autox_video.video.files.remote import full_root
+
+DATA_KEYS = (
+    *("data_format", "official_split", "label_field", "task", "multi_label", "class_names"),
+    *("num_class", "ann_file_train", "ann_file_val", "ann_file_test", "allow_outside"),
+)
+"""Config keys that, with `data_root`, determine the clips of a run."""
 
 _FILES = ("class_names", "ann_file_train", "ann_file_val", "ann_file_test")
 

@@ -134,9 +134,8 @@ class Settings(BaseModel):
     )
     task: str = _key(
         text("classification, localisation, a task that a module of custom_imports registers"),
-        "What to train for. localisation: find segments in recordings. classification: classify "
-        "clips, with one or several classes each, depending on the labels. auto: localisation if "
-        "most videos have several segments and unlabelled time, else classification.",
+        "classification: classify clips. localisation: find segments in recordings. auto: "
+        "localisation if most videos have several segments and unlabelled time.",
     )
     multi_label: bool | Auto = _key(
         FLAG,
@@ -393,13 +392,6 @@ def _help(key: str) -> str:
 
 KEY_HELP: Mapping[str, str] = {key: _help(key) for key in Settings.model_fields}
 """The meaning, allowed values and default of each key, in the order of config.yaml."""
-
-DATA_KEYS = (
-    *("data_format", "official_split", "label_field", "task"),
-    *("multi_label", "class_names", "num_class"),
-    *("ann_file_train", "ann_file_val", "ann_file_test", "allow_outside"),
-)
-"""Config keys that, with `data_root`, determine the clips of a run."""
 
 BASIC_KEYS: tuple[str, ...] = tuple(
     key for key, field in Settings.model_fields.items() if field.json_schema_extra["basic"]

@@ -1,7 +1,7 @@
 """Predict the classes of clips with trained weights."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,24 +145,21 @@ def predict(
     job = _Job(config, data_root, loading, score)
     outputs, broken, seconds = job.scored(clips, [0] * len(clips), on_done)
     span_sec, num_clips = read.clip_len * read.frame_interval_sec, read.num_clips
-    rounds = {p: rounds_of(seconds[p], span_sec, num_clips=num_clips) for p in outputs}
-    if not looks_at_long:
-        for p, number in rounds.items():
-            if seen_share(seconds[p], span_sec, clips=number * num_clips) < LEAST_SEEN_SHARE:
-                rounds[p] = 1
-    # Long videos get more rounds of views; their length is known only after the first round.
-    rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
+
+    def rounds_for(p: int) -> int:
+        rounds = rounds_of(seconds[p], span_sec, num_clips=num_clips)
+        seen = seen_share(seconds[p], span_sec, clips=rounds * num_clips)
+        return rounds if looks_at_long or seen >= LEAST_SEEN_SHARE else 1
+
+    rounds = {p: rounds_for(p) for p in outputs}
     looks = {p: [output] for p, output in outputs.items()}
-    if rest:
-        say(f"Predicting more segments of long clips: {len({p for p, _ in rest})} clips.")
-        positions, numbers = map(list, zip(*rest, strict=True))
-        more, _, _ = job.scored(clips.select(positions), numbers, None)
-        for number, output in more.items():
-            looks[positions[number]].append(output)
+    for p, output in _later_rounds(job, clips, rounds):
+        looks[p].append(output)
 
     def prediction(p: int) -> Prediction:
-        label = None if clips.labels is None else clips.labels[p]
-        segment = None if clips.segments is None else clips.segments[p]
+        label, segment = (
+            None if column is None else column[p] for column in (clips.labels, clips.segments)
+        )
         if p not in looks:
             return Prediction(clips.paths[p], label, None, broken.get(p), segment, 0.0)
         whole = task.mean_output(np.stack(looks[p]), np.ones(len(looks[p])))
@@ -175,6 +172,20 @@ def predict(
         )
 
     return [prediction(p) for p in range(len(clips))]
+
+
+def _later_rounds(
+    job: "_Job", clips: ClipTable, rounds: Mapping[int, int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the outputs of all rounds but the first; a clip's length is known only after it."""
+    rest = [(p, number) for p in sorted(rounds) for number in range(1, rounds[p])]
+    if not rest:
+        return
+    say(f"Predicting more segments of long clips: {len({p for p, _ in rest})} clips.")
+    positions, numbers = map(list, zip(*rest, strict=True))
+    more, _, _ = job.scored(clips.select(positions), numbers, None)
+    for number, output in more.items():
+        yield positions[number], output
 
 
 def single_view_outputs(

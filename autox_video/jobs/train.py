@@ -41,6 +41,7 @@ from autox_video.run.work_dir import (
     has_checkpoint,
     make_ready,
 )
+from autox_video.tasks.task import TASKS
 
 OVER_SHARE, OVER_SEC = 0.05, 30.0
 """Tolerance for exceeding a time budget: a share of it or a fixed time, whichever is more."""
@@ -178,6 +179,8 @@ def _mend_record(work_dir: Path) -> None:
 def _warn_of_long_clips(planned: Planned) -> None:
     """Warn about clips that are too long for validation or testing to cover completely."""
     plan, splits = planned.plan, planned.prepared.inspected.splits
+    if TASKS[planned.prepared.data.task].finds_segments:
+        return  # the clips are parts of recordings, which are scanned as a whole later
     span_sec, probes = plan.clip_len * plan.frame_interval_sec, plan.mode == "probe"
     warn_of(notes_on_long_clips(splits, span_sec, num_clips=plan.test_clips, probes=probes))
 

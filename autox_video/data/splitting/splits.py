@@ -37,6 +37,11 @@ class SplitRequest:
     """Clips of the run that trained the initial weights; splits from this run take precedence."""
 
 
+def _say_split(source: str, rows: Mapping[str, Sequence[int]]) -> str:
+    parts = ", ".join(f"{len(rows[name])} for {name}" for name in rows)
+    return f"The clips of {source} are split: {parts}. WORK_DIR/split keeps the split."
+
+
 def split_clips(
     clips: ClipTable,
     how: SplitRequest,
@@ -61,8 +66,8 @@ def split_clips(
     Raises:
         ListingError: no clip is left for validation.
     """
-    unreadable = set(clips.unreadable())
-    usable = [row for row in range(len(clips)) if row not in unreadable]
+    unreadable = clips.unreadable()
+    usable = sorted(set(range(len(clips))) - set(unreadable))
     identities, strata = clips.identities(data_root), clips.rarest_classes()
     keys = [identities[row] for row in usable]
     labels = [classes[strata[row]] if strata[row] >= 0 else "" for row in usable]
@@ -81,8 +86,8 @@ def split_clips(
             )
         splits, notes = draw(groups=groups), []
     if not splits["val"]:
-        splits = draw(groups=videos)
-        splits = splits if splits["val"] else draw()
+        by_video = draw(groups=videos)
+        splits = by_video if by_video["val"] else draw()
         notes = [
             f"{clips.source}: in each class, all clips belong together (one source, or near-"
             "duplicates). They were split all the same: expect lower scores on other clips."
@@ -95,8 +100,7 @@ def split_clips(
     notes += _thin_classes(splits, labels)
     rows = {name: [usable[index] for index in indices] for name, indices in splits.items()}
     rows["train"] = sorted([*rows["train"], *unreadable])
-    parts = ", ".join(f"{len(of_split)} for {name}" for name, of_split in rows.items())
-    note = f"The clips of {clips.source} are split: {parts}. WORK_DIR/split keeps the split."
+    note = _say_split(clips.source, rows)
     return {name: clips.select(of_split) for name, of_split in rows.items()}, [Detail(note), *notes]
 
 
