@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from autox_video.cli import (
+from autox_video.cli.commands import (
     cache,
     check,
     doctor,

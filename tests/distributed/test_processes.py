@@ -131,7 +131,7 @@ FAIL = """
 import os, sys
 os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as `join` does before torch is there
 import torch.distributed
-from autox_video.cli import check
+from autox_video.cli.commands import check
 from autox_video.cli.main import main
 from autox_video.distributed import processes
 from autox_video.core.errors import ListingError

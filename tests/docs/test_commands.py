@@ -45,7 +45,7 @@ RUN_ELSEWHERE = {
     r"NNODES=.* \./dist_train\.sh .*": ("tests/cli/test_torchrun.py", "NNODES"),
     r"torchrun .*": ("tests/distributed/test_processes.py", "torchrun"),
     r"autox-video train .* (gpus|device)=.*": ("tests/distributed/test_launch.py", "gpus"),
-    r"autox-video info .*": ("tests/cli/test_info.py", '"info"'),
+    r"autox-video info .*": ("tests/cli/commands/test_info.py", '"info"'),
     r"python docs/draw_sentences.py.*": ("tests/docs/test_draw_sentences.py", "draw_sentences.py"),
 }
 """Commands that are not run here: patterns, and the test or CI step that does, with a word in it.

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from autox_video.cli import doctor
+from autox_video.cli.commands import doctor
 from autox_video.core.errors import InstallError
 from autox_video.machine.installation import requirements
 

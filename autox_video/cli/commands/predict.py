@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from autox_video.cli.timeline import add_timeline_options, timeline_options
+from autox_video.cli.commands.timeline import add_timeline_options, timeline_options
 from autox_video.core.errors import ConfigError
 
 HELP = "predict videos, folders, lists, URLs or a camera with a trained model"

@@ -1,0 +1,1 @@
+"""The commands of `autox-video`, one module each: arguments, call and exit code."""
