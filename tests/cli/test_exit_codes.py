@@ -30,7 +30,8 @@ def test_a_stop_that_a_library_takes_for_an_error_is_still_a_stop(signum):
     """As a schema does that is built while a library is imported."""
     code = (
         "import os\n"
-        "from autox_video.cli import main, test\n"
+        "from autox_video.cli import main\n"
+        "from autox_video.cli.commands import test\n"
         "def command(options):\n"
         "    try:\n"
         f"        os.kill(os.getpid(), {int(signum)})\n"

@@ -11,7 +11,7 @@ from autox_video.cli.commands import doctor
 from autox_video.core.errors import InstallError
 from autox_video.machine.installation import requirements
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
