@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from autox_video import AutoXVideo
+from autox_video.cli.main import main
 from autox_video.prediction.timeline import timeline
 from tests.datasets import TINY, command, write_config
 from tests.videos import write_video
@@ -93,6 +94,15 @@ def test_the_model_file_alone_finds_segments(run, tmp_path):
     assert [(s.name, round(s.start, 3)) for s in found] == [
         (s["class"], s["start"]) for s in result["segments"]
     ]
+
+
+def test_the_command_uses_the_options_chosen_in_training(run, tmp_path):
+    root, _, _ = run
+    out = tmp_path / "out.json"
+    words = [root / "work/best.safetensors", root / "videos/test0.mp4", "--timeline", "--out", out]
+    assert main(["predict", *map(str, words)]) == 0
+    result = json.loads((root / "work/results.json").read_text())["predictions"][0]
+    assert json.loads(out.read_text())["predictions"][0]["timeline"] == result["segments"]
 
 
 def test_classification_can_be_asked_for(run):

@@ -1,8 +1,8 @@
 """The job that predicts new videos with a model file, and writes and shows the predictions."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ class Request:
     sources: Sequence[str]
     segments: "TimelineOptions"
     """How segments are made, if any are."""
+    asked: Mapping[str, float] = field(default_factory=dict)
+    """The values in `segments` that the user gave; the model may know better ones for the rest."""
     out: Path | None = None
     """File to write; None to only show the predictions."""
     overwrite: bool = False
@@ -70,8 +72,7 @@ def predict(request: Request) -> int:
     model = _load(request)
     if live is not None:
         return predict_live(model, live, request.out)
-    overlaps = model.task.has_label_sets
-    request = replace(request, segments=replace(request.segments, overlaps=overlaps))
+    request = replace(request, segments=replace(model.timeline_options, **request.asked))
     videos = processes.run_on_rank_zero(
         lambda: find_videos(request.sources, model, data_root=request.data_root)
     )

@@ -39,6 +39,7 @@ from autox_video.prediction.recordings.temporal_model import TemporalModel, read
 from autox_video.prediction.scan import Scan, Scanned, nearest
 from autox_video.prediction.sources import find_videos
 from autox_video.prediction.stream import LiveWindows, StreamLine, predict_stream
+from autox_video.prediction.timeline import TimelineOptions
 from autox_video.prediction.video_prediction import VideoPrediction, Windows
 from autox_video.prediction.window_scorer import OVERLAP, WindowScorer, window_scorer
 from autox_video.tasks.task import TASKS, Task
@@ -104,6 +105,13 @@ class VideoModel:
     def task(self) -> Task:
         """The task of the model."""
         return TASKS[self.models[0].record.data.task]
+
+    @property
+    def timeline_options(self) -> TimelineOptions:
+        """How timelines are made best: as chosen in training, or by default."""
+        if self.temporal is not None:
+            return self.temporal.options
+        return TimelineOptions(overlaps=self.task.has_label_sets)
 
     @property
     def span_sec(self) -> float:

@@ -3,7 +3,11 @@
 import argparse
 from pathlib import Path
 
-from autox_video.cli.commands.timeline import add_timeline_options, timeline_options
+from autox_video.cli.commands.timeline import (
+    add_timeline_options,
+    given_options,
+    timeline_options,
+)
 from autox_video.core.errors import ConfigError
 
 HELP = "predict videos, folders, lists, URLs or a camera with a trained model"
@@ -85,16 +89,16 @@ def run(options: argparse.Namespace) -> int:
     is_subtitles = options.out is not None and options.out.suffix.lower() == ".srt"
     timeline = options.timeline or is_subtitles
     if not (timeline or options.annotate):
-        for name in ("threshold", "min_seconds", "smoothing"):
-            if getattr(options, name) is not None:
-                option = f"--{name.replace('_', '-')}"
-                raise ConfigError(f"{option}: this is an option of --timeline; add --timeline.")
+        for name in given_options(options):
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option}: this is an option of --timeline; add --timeline.")
     from autox_video.jobs.predict import Request, predict
 
     request = Request(
         model=Path(options.model),
         sources=options.sources,
         segments=segments,
+        asked=given_options(options),
         out=options.out,
         overwrite=options.overwrite,
         top=options.top,

@@ -51,10 +51,13 @@ def timeline_options(options: argparse.Namespace, *, overlaps: bool) -> Timeline
     """
     from autox_video.prediction.timeline import TimelineOptions
 
-    names = ("threshold", "min_seconds", "smoothing")
-    given = {name: getattr(options, name) for name in names}
-    given = {name: value for name, value in given.items() if value is not None}
-    return TimelineOptions(**given, overlaps=overlaps)
+    return TimelineOptions(**given_options(options), overlaps=overlaps)
+
+
+def given_options(options: argparse.Namespace) -> dict[str, float]:
+    """Return the values of TimelineOptions that the user gave, by name."""
+    values = {name: getattr(options, name) for name in ("threshold", "min_seconds", "smoothing")}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def run(options: argparse.Namespace) -> int:
