@@ -110,4 +110,6 @@ def test_classification_can_be_asked_for(run):
     words = ("task=classification", "work_dir=clips", "--plan")
     planned = command("autotrain.py", config, *words, cwd=root, timeout=600)
     assert planned.returncode == 0, planned.stderr
-    assert "2 classes" in planned.stdout
+    record = json.loads((root / "clips/record.json").read_text())
+    assert record["data"]["classes"] == ["blue", "red"]
+    assert record["data"]["task"] == "single_label"

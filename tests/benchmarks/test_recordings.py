@@ -181,21 +181,3 @@ def test_the_middle_of_each_event_and_of_the_gap_before_it():
 def test_the_chance_of_a_leak_is_the_largest_class():
     leak = leaks.Leak("", accuracy=0.6, chance=0.5, windows=100)
     assert leak.deviations == pytest.approx(2.0)
-
-
-@pytest.mark.slow
-def test_the_trivial_classifier_sees_a_leak(small, tmp_path, monkeypatch):
-    short = replace(KINDS["events"], train=6, test=3, seconds=(100.0, 110.0), fps=(4,))
-    monkeypatch.setitem(KINDS, "events", short)
-
-    def dark_events(rng, script):
-        frames = footage.draw_frames(rng, script)
-        for act in script.events:
-            frames[int(act.start_sec * 4) : int(act.end_sec * 4) + 1] //= 8
-        return frames
-
-    monkeypatch.setattr("benchmarks.recordings.files.draw_frames", dark_events)
-    make(tmp_path, "events")
-    classes, events = leaks.recording_leaks(tmp_path)
-    assert classes.deviations < 3
-    assert events.deviations > 4

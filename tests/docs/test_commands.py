@@ -36,6 +36,7 @@ RUN_ELSEWHERE = {
         "tests/test_whole_run.py",
         "autotest.py",
     ),
+    r"autox-video (train|test) recordings .*": ("tests/test_localisation.py", "autotest.py"),
     r"\. \.venv/bin/activate": (".ci/run", ".venv/bin/python"),
     r"pip install .*": (".ci/run", "pip install"),
     r"python -m pytest.*": (".ci/run", "-m pytest"),

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 from collections import Counter
 
 import pytest
@@ -77,17 +76,15 @@ def test_parts_give_the_same_file_as_one_part(place, small_parts, tmp_path, monk
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_what_was_stopped_goes_on_where_it_was(place, tmp_path, how):
+def test_what_was_killed_goes_on_where_it_was(place, tmp_path):
     words = [place / "best.safetensors", place / "clips", "--workers=1", "--device=cpu"]
     whole, out = tmp_path / "whole.json", tmp_path / "x.json"
     done = in_parts(*words, "--out", whole, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
-    more = KILL_AFTER_PARTS.format(count=3, signal=int(how))
+    more = KILL_AFTER_PARTS.format(count=3, signal=9)
     done = in_parts(*words, "--out", out, cwd=tmp_path, more=more)
-    assert done.returncode == (-9 if how == signal.SIGKILL else 130), done.stderr
-    assert ("6 of 9 videos are done" in done.stderr) == (how == signal.SIGINT)
+    assert done.returncode == -9, done.stderr
     assert not out.exists()
     parts = sorted((tmp_path / "x.json.parts").glob("part-*.json"))
     assert [len(read(part)) for part in parts] == [2, 2, 2]
@@ -164,18 +161,6 @@ def test_two_processes_give_the_file_of_one(place, tmp_path):
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
     assert set(Counter(p["video"] for p in read(tmp_path / "two.json")).values()) == {1}
     assert two.stdout.count("Predictions: ") == two.stderr.count("bad.mp4: cannot be read") == 1
-
-
-@pytest.mark.slow
-def test_in_two_processes_a_mistake_is_told_once(place, tmp_path):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = [place / "best.safetensors", "none.mp4", "--device=cpu"]
-    done = in_parts(*words, cwd=tmp_path, launcher=launcher)
-    assert done.returncode != 0
-    assert done.stderr.count("none.mp4: cannot be read") == 1
-    words = [place / "best.safetensors", "*.none", "--device=cpu"]
-    done = in_parts(*words, cwd=tmp_path, launcher=launcher)
-    assert done.stderr.count("no file matches") == 1
 
 
 # ---- labels ----
