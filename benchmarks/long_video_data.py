@@ -1,11 +1,27 @@
 """The videos and models of long_video.py."""
 
+import resource
 import sys
+import time
 from fractions import Fraction
 from itertools import cycle
 from pathlib import Path
 
 SIZE, FPS, PIECE_SEC = (854, 480), 24, 120
+
+
+def clocks() -> tuple[float, float]:
+    """Return wall-clock seconds, and CPU seconds of this process and its ended children."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return time.perf_counter(), sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def since(start: tuple[float, float]) -> dict[str, float]:
+    """Return the `seconds` and `cpu` seconds since a result of `clocks`."""
+    return {
+        name: now - before
+        for name, now, before in zip(("seconds", "cpu"), clocks(), start, strict=True)
+    }
 
 
 def make_piece(clips: Path, path: Path) -> None:

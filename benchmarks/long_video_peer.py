@@ -15,13 +15,14 @@ enter the queue are decoded but not converted, each frame is resized and cropped
 once for each window, and windows are predicted in batches.
 """
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from long_video_data import clocks, since
 
 BATCH = 12
 """Number of windows in a batch of the tuned peer, the same as ours on a CPU."""
@@ -137,11 +138,10 @@ def tuned(model, video: Path, job: dict[str, Any]) -> list:
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Predict a video; return the outputs of its windows, and the seconds without the loading."""
+    """Predict a video; return its windows' outputs, and the seconds without loading the model."""
     import torch
 
     model = recognizer(Path(job["model"]), job["precision"])
-    started = time.perf_counter()
+    start = clocks()
     outputs = {"demo": demo, "tuned": tuned}[job["who"]](model, Path(job["video"]), job)
-    took_sec = time.perf_counter() - started
-    return {"seconds": took_sec, "scores": torch.stack(outputs).double().tolist()}
+    return {**since(start), "scores": torch.stack(outputs).double().tolist()}
