@@ -171,15 +171,19 @@ def job_memory(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def memory_mb() -> tuple[float, float]:
-    """Return the PSS and RSS of this process and its children, in MB."""
-    sums = {"Pss:": 0, "Rss:": 0}
+    """Return the proportional set size and the RSS of this process and its children, in MB.
+
+    The former is without files, whose shares depend on which other processes map the same files.
+    """
+    names = {"Pss_Anon:": 0, "Pss_Shmem:": 0, "Rss:": 1}
+    sums = [0.0, 0.0]
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     for process in ("self", *children):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
             name, *rest = line.split()
-            if name in sums:
-                sums[name] += int(rest[0])
-    return sums["Pss:"] / 1e3, sums["Rss:"] / 1e3
+            if name in names:
+                sums[names[name]] += int(rest[0]) * 1024 / 1e6
+    return tuple(sums)
 
 
 JOBS = {"plan": job_plan, "ours": job_ours, "demo": job_peer, "tuned": job_peer}

@@ -24,6 +24,8 @@ from typing import Any
 
 from long_video_data import clocks, since
 
+import autox_video  # noqa: F401 (makes mmaction2 importable)
+
 BATCH = 12
 """Number of windows in a batch of the tuned peer, the same as ours on a CPU."""
 
@@ -32,8 +34,6 @@ def recognizer(folder: Path, precision: str):
     """Return mmaction2's recogniser from the config and the weights of a run."""
     from mmaction.apis import init_recognizer
     from mmengine.config import Config
-
-    import autox_video  # noqa: F401 (makes mmaction2 importable)
 
     config = Config.fromfile(folder / "config.py")
     config.model.backbone.precision = precision

@@ -4,6 +4,8 @@ Shape letters: N frames or windows, T frames per window, S side of a frame in pi
 C channels, H' rows and W' columns of a frame's feature map.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +21,7 @@ from autox_video.tasks.classification.head import ClipHead
 from autox_video.tasks.task import TASKS
 
 FRAMES_AT_ONCE = 32
-"""Number of frames whose features are computed at a time."""
+"""Number of frames whose features a GPU computes at a time."""
 
 
 OVERLAP = 0.5
@@ -63,6 +65,8 @@ class PixelScorer:
     def __init__(self, one: Loaded) -> None:
         self._model, self.grid = one.model, grid_of(one)
         self._scorer = Scorer(one.model, TASKS[one.record.data.task])
+        self._on_gpu = _device(one.model).type != "cpu"
+        self._is_first = True
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Return the frames."""
@@ -71,8 +75,15 @@ class PixelScorer:
     def score(self, windows: np.ndarray) -> np.ndarray:
         """Return outputs (N, K) for windows (N, T, S, S, 3) uint8."""
         inputs = torch.from_numpy(windows[:, None])
-        outputs = self._scorer({"inputs": inputs, "positions": range(len(windows))})
-        return np.array([outputs[position] for position in range(len(windows))])
+        if self._on_gpu or self._is_first:  # at first, models prepare their weights
+            self._is_first = False
+            return self._outputs(inputs).numpy()
+        return on_each_core(self._outputs, inputs).numpy()
+
+    def _outputs(self, inputs: Tensor) -> Tensor:
+        places = range(len(inputs))
+        outputs = self._scorer({"inputs": inputs, "positions": places})
+        return torch.from_numpy(np.array([outputs[place] for place in places]))
 
     @torch.inference_mode()
     def maps(self, windows: np.ndarray) -> Tensor:
@@ -86,22 +97,29 @@ class FeatureScorer:
 
     def __init__(self, one: Loaded) -> None:
         self._model, self.grid = one.model, grid_of(one)
+        self._device = _device(one.model)
         self._backbone: nn.Module | None = None
         self._averages = type(one.model.cls_head) is ClipHead
         """Whether the head only sees the mean of a window's feature maps."""
 
-    @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> np.ndarray:
         """Return feature maps (N, C, H', W') float32; their means (N, C, 1, 1) if these will do."""
         clips = torch.from_numpy(frames)[:, None, None]  # one frame per clip and view
-        data = self._model.data_preprocessor({"inputs": clips, "labels": None})
-        images = data["inputs"][:, 0]
         if self._backbone is None:
-            self._backbone = folded(self._model.backbone, images[:1])
-        maps = [self._backbone(part)[:, :, 0] for part in images.split(FRAMES_AT_ONCE)]
-        if self._averages:
-            maps = [part.mean((2, 3), keepdim=True) for part in maps]
-        return torch.cat(maps).cpu().numpy()
+            with torch.inference_mode():
+                self._backbone = folded(self._model.backbone, self._images(clips[:1]))
+        if self._device.type == "cpu":
+            return on_each_core(self._features, clips).numpy()
+        maps = [self._features(part).cpu() for part in clips.split(FRAMES_AT_ONCE)]
+        return torch.cat(maps).numpy()
+
+    def _images(self, clips: Tensor) -> Tensor:
+        return self._model.data_preprocessor({"inputs": clips, "labels": None})["inputs"][:, 0]
+
+    @torch.inference_mode()
+    def _features(self, clips: Tensor) -> Tensor:
+        maps = self._backbone(self._images(clips))[:, :, 0]
+        return maps.mean((2, 3), keepdim=True) if self._averages else maps
 
     @torch.inference_mode()
     def score(self, windows: np.ndarray) -> np.ndarray:
@@ -111,5 +129,28 @@ class FeatureScorer:
 
     def maps(self, windows: np.ndarray) -> Tensor:
         """Return feature maps (N, C, T, H', W') for windows of frames' maps."""
-        device = next(self._model.cls_head.parameters()).device
-        return torch.from_numpy(windows).to(device).transpose(1, 2)
+        return torch.from_numpy(windows).to(self._device).transpose(1, 2)
+
+
+def on_each_core(function: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
+    """Compute a batch in parts, each on its own cores of the CPU, and return the joined outputs.
+
+    When the layers of a whole batch are computed on all cores, each layer waits for the core that
+    is slowed down by decoding.
+
+    Args:
+        function: computes outputs (N, ...) from a part (N, ...) of the batch.
+        batch: the inputs (N, ...), N >= 1.
+    """
+    cores = torch.get_num_threads()
+    parts = batch.tensor_split(min(cores, len(batch)))
+    torch.set_num_threads(cores // len(parts))
+    try:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return torch.cat(list(pool.map(function, parts)))
+    finally:
+        torch.set_num_threads(cores)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
