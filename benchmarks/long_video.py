@@ -111,8 +111,7 @@ def job_beside(job: dict[str, Any]) -> dict[str, Any]:
     from autox_video.evaluation.loading import decoding_threads
     from autox_video.prediction.grid_reader import CHUNKS, Chunk, GridReader
     from autox_video.prediction.scan import Scan
-    from autox_video.prediction.video_model import grid_of
-    from autox_video.prediction.window_scorer import window_scorer
+    from autox_video.prediction.window_scorer import grid_of, window_scorer
 
     model = load(job["model"])
     one = model.models[0]
@@ -144,13 +143,13 @@ def job_beside(job: dict[str, Any]) -> dict[str, Any]:
 
 def job_memory(job: dict[str, Any]) -> dict[str, Any]:
     """Return the memory of all processes by minute of the video: [minute, PSS, RSS] in MB."""
-    from autox_video.prediction import video_model
+    from autox_video.prediction import video_model, window_scorer
 
     rows: list[tuple[float, float, float]] = []
     plain = video_model.window_scorer
 
     def watched(one):
-        scorer, step = plain(one), video_model.grid_of(one)
+        scorer, step = plain(one), window_scorer.grid_of(one)
         windows, score = 0, scorer.score
 
         def watched_score(batch):
